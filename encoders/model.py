@@ -1,0 +1,49 @@
+"""What every split model offers to the rest of the project."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Protocol
+
+import torch
+from torch import nn
+
+
+class Prior(Protocol):
+    """A factorized prior: a cumulative distribution and a median for each latent channel."""
+
+    channels: int
+    quantiles: nn.Parameter
+
+    def _logits_cumulative(self, inputs: torch.Tensor, stop_gradient: bool) -> torch.Tensor: ...
+
+
+class SplitModel(nn.Module):
+    """An encoder for the device, a prior for the coder, and a receiver for the server.
+
+    ``encoder_keys`` and ``receiver_keys`` say which state-dict prefixes each side needs, so that a file with the
+    encoder alone serves the device.
+    """
+
+    encoder_keys: tuple[str, ...]
+    receiver_keys: tuple[str, ...]
+    class_names: tuple[str, ...]
+
+    @property
+    @abstractmethod
+    def encoder(self) -> nn.Sequential:
+        """From a normalised picture (N, 3, H, W) to the latent (N, C, h, w)."""
+
+    @property
+    @abstractmethod
+    def prior(self) -> Prior:
+        """Distribution of each latent channel."""
+
+    @property
+    @abstractmethod
+    def decoder(self) -> nn.Module:
+        """From the quantised latent to the feature map of the original network."""
+
+    @abstractmethod
+    def receive(self, latent: torch.Tensor) -> torch.Tensor:
+        """From the quantised latent to the task's output."""

@@ -1,0 +1,114 @@
+"""PCS 2022, "Efficient Feature Compression for Edge-Cloud Systems": ours_n0, ours_n4, ours_n8 and their _enc variants.
+
+The encoder sees the picture as 8x8 patches that do not overlap, refines them with pre-activation residual blocks and
+projects them to 64 latent channels; the decoder rebuilds what ResNet-50's first stage would have put out, and the rest
+of ResNet-50 goes on from there. Module names reproduce the key names of the published checkpoints. The _enc variants
+have the same layers; they were trained with the tail frozen.
+"""
+
+from __future__ import annotations
+
+import torch
+from compressai.entropy_models import EntropyBottleneck
+from torch import nn
+from torchvision.models import ResNet50_Weights, resnet50
+
+from encoders.model import Prior, SplitModel
+from encoders.registry import ModelSpec
+
+HIDDEN = 128
+PATCH = 8
+FEATURES = 256  # channels behind ResNet-50's first stage
+
+
+class ResidualBlock(nn.Module):
+    """Pre-activation block that halves the channels in between; nothing follows the sum."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv_1 = nn.Conv2d(channels, channels // 2, 3, padding=1)
+        self.conv_2 = nn.Conv2d(channels // 2, channels, 3, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Keep the shape."""
+        inner = self.conv_1(nn.functional.gelu(x))
+        refined: torch.Tensor = x + self.conv_2(nn.functional.gelu(inner))
+        return refined
+
+
+def make_encoder(blocks: int, latent_channels: int) -> nn.Sequential:
+    """Patches, residual blocks (one GELU where there are none), projection."""
+    middle = [ResidualBlock(HIDDEN) for _ in range(blocks)] or [nn.GELU()]
+    return nn.Sequential(nn.Conv2d(3, HIDDEN, PATCH, stride=PATCH), *middle, nn.Conv2d(HIDDEN, latent_channels, 1))
+
+
+def make_decoder(latent_channels: int) -> nn.Sequential:
+    """Twice the grid, then three convolutions to the features of ResNet-50's first stage."""
+    return nn.Sequential(
+        nn.ConvTranspose2d(latent_channels, FEATURES, 5, stride=2, padding=2, output_padding=1),
+        nn.GELU(),
+        nn.Conv2d(FEATURES, 2 * FEATURES, 3, padding=1),
+        nn.GELU(),
+        nn.Conv2d(2 * FEATURES, FEATURES, 3, padding=1),
+        nn.GELU(),
+        nn.Conv2d(FEATURES, FEATURES, 1),
+    )
+
+
+class Bottleneck(nn.Module):
+    """Encoder, prior and decoder under the names of the published files."""
+
+    def __init__(self, blocks: int, latent_channels: int) -> None:
+        super().__init__()
+        self.entropy_bottleneck = EntropyBottleneck(latent_channels)
+        self.encoder = make_encoder(blocks, latent_channels)
+        self.decoder = make_decoder(latent_channels)
+
+
+class PCSModel(SplitModel):
+    """Bottleneck in place of ResNet-50's stem and first stage, then the rest of ResNet-50."""
+
+    encoder_keys = ("bottleneck_layer.encoder.", "bottleneck_layer.entropy_bottleneck.")
+    receiver_keys = (
+        "bottleneck_layer.decoder.",
+        "bottleneck_layer.entropy_bottleneck.",
+        "layer2.",
+        "layer3.",
+        "layer4.",
+        "fc.",
+    )
+
+    def __init__(self, blocks: int, latent_channels: int) -> None:
+        super().__init__()
+        self.bottleneck_layer = Bottleneck(blocks, latent_channels)
+        backbone = resnet50(weights=None)
+        self.layer2, self.layer3, self.layer4 = backbone.layer2, backbone.layer3, backbone.layer4
+        self.avgpool, self.fc = backbone.avgpool, backbone.fc
+        self.class_names = tuple(ResNet50_Weights.IMAGENET1K_V1.meta["categories"])
+
+    @property
+    def encoder(self) -> nn.Sequential:
+        """See :class:`SplitModel`."""
+        return self.bottleneck_layer.encoder
+
+    @property
+    def prior(self) -> Prior:
+        """See :class:`SplitModel`."""
+        prior: Prior = self.bottleneck_layer.entropy_bottleneck
+        return prior
+
+    @property
+    def decoder(self) -> nn.Sequential:
+        """See :class:`SplitModel`."""
+        return self.bottleneck_layer.decoder
+
+    def receive(self, latent: torch.Tensor) -> torch.Tensor:
+        """See :class:`SplitModel`: logits of the 1,000 ImageNet classes."""
+        features = self.layer4(self.layer3(self.layer2(self.decoder(latent))))
+        logits: torch.Tensor = self.fc(self.avgpool(features).flatten(1))
+        return logits
+
+
+def build(spec: ModelSpec) -> PCSModel:
+    """Make the model that the registry describes."""
+    return PCSModel(blocks=spec.options["blocks"], latent_channels=spec.latent_channels)

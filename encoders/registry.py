@@ -1,0 +1,90 @@
+"""The model registry: one line a model, readable without torch.
+
+A new model is one file that offers ``build(spec) -> SplitModel`` and one :func:`register` line, here or in a package
+of your own.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+
+from runtime.errors import SplitportError, UnknownName
+
+if TYPE_CHECKING:
+    from encoders.model import SplitModel
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What is known of a model before it is built."""
+
+    name: str
+    system: str
+    module: str
+    summary: str
+    latent_channels: int
+    stride: int
+    """Side of the picture patch behind one latent position."""
+    size: int = 224
+    """Side of the square picture the model was trained for."""
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+    codec: str = "factorized"
+    options: Mapping[str, int] = field(default_factory=dict)
+
+    def grid(self, size: int) -> tuple[int, int]:
+        """Latent height and width for a square picture of this side."""
+        if size < self.stride or size % self.stride:
+            lower = max(size // self.stride, 1) * self.stride
+            raise SplitportError(
+                f"size {size} does not fit {self.name}: it must be a multiple of {self.stride}, "
+                f"for example {lower} or {lower + self.stride}"
+            )
+        return size // self.stride, size // self.stride
+
+    def build(self) -> SplitModel:
+        """Make the PyTorch model with whatever weights its constructor leaves in it."""
+        return cast("SplitModel", importlib.import_module(self.module).build(self))
+
+
+MODELS: dict[str, ModelSpec] = {}
+
+
+def register(spec: ModelSpec) -> ModelSpec:
+    """Add a model. A second one of the same name is an error, never a silent replacement."""
+    if spec.name in MODELS:
+        raise ValueError(f"model {spec.name!r} is registered already, by {MODELS[spec.name].module}")
+    MODELS[spec.name] = spec
+    return spec
+
+
+def spec(name: str) -> ModelSpec:
+    """Look a model up by name."""
+    if name not in MODELS:
+        raise UnknownName("model", name, MODELS)
+    return MODELS[name]
+
+
+def _register_pcs() -> None:
+    for blocks, summary in ((0, "no residual block"), (4, "four residual blocks"), (8, "eight residual blocks")):
+        for suffix, training in (("", "tail trained too"), ("_enc", "tail frozen: stock ResNet-50")):
+            register(
+                ModelSpec(
+                    name=f"ours_n{blocks}{suffix}",
+                    system="PCS 2022",
+                    module="encoders.pcs",
+                    summary=f"8x8 patches, {summary}; {training}",
+                    latent_channels=64,
+                    stride=8,
+                    options={"blocks": blocks},
+                )
+            )
+
+
+_register_pcs()

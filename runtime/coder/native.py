@@ -1,0 +1,102 @@
+"""The C coder of ``range_coder.c``, loaded with ctypes so that one library serves every Python version."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.machinery
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from runtime.coder import Symbols
+from runtime.errors import CorruptBody, SymbolError, SymbolsLeftOver, SymbolsMissing
+from runtime.tables import PRECISION, TOTAL, Tables
+
+_BUCKETS = 256
+_FAILURES = {
+    -1: CorruptBody("the body names a point outside every symbol; send the payload again"),
+    -2: SymbolsMissing("the body ends before the last symbol; send the payload again"),
+    -3: SymbolsLeftOver("the body goes on after the last symbol; send the payload again"),
+    -4: SymbolError("a symbol is outside 16 bits; the latent of this picture cannot be coded"),
+}
+
+
+def _library() -> ctypes.CDLL:
+    here = Path(__file__).parent
+    for suffix in importlib.machinery.EXTENSION_SUFFIXES:
+        if (path := here / f"_range_coder{suffix}").exists():
+            try:
+                return ctypes.CDLL(str(path))
+            except OSError as why:  # built for another machine
+                raise ImportError(f"{path.name} cannot be loaded: {why}") from why
+    raise ImportError("the C coder has not been built; pip install -e . builds it where there is a compiler")
+
+
+class _CTables(ctypes.Structure):
+    _fields_ = [
+        ("channels", ctypes.c_uint32),
+        *((name, ctypes.c_void_p) for name in ("row", "bins", "low", "zero_weight", "cumulative", "bucket")),
+    ]
+
+
+_lib = _library()
+_encode, _decode = _lib.sp_encode_plain, _lib.sp_decode_plain
+_encode.restype = _decode.restype = ctypes.c_int64
+_encode.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t] + [ctypes.c_void_p] * 2 + [ctypes.c_size_t]
+_decode.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p]
+
+
+class NativeCoder:
+    """One call codes a whole symbol array; tables and lookups are laid out once, here."""
+
+    def __init__(self, tables: Tables) -> None:
+        cumulative, bucket = _layout(tables)
+        self._channels = tables.channels
+        # The C side keeps bare pointers into these arrays, so they must live as long as the coder.
+        self._arrays = {
+            "row": (tables.row[:-1] + np.arange(tables.channels)).astype(np.uint32),
+            "bins": tables.bins,
+            "low": tables.low,
+            "zero_weight": tables.zero_weight,
+            "cumulative": cumulative,
+            "bucket": bucket,
+        }
+        pointers = {name: array.ctypes.data for name, array in self._arrays.items()}
+        self._tables = _CTables(channels=tables.channels, **pointers)
+        self._address = ctypes.addressof(self._tables)
+        self._alive = np.empty(tables.channels, np.uint8)
+
+    def encode(self, symbols: Symbols) -> bytes:
+        """See :class:`runtime.coder.Coder`."""
+        symbols = np.ascontiguousarray(symbols, dtype=np.int32)
+        # 24 bits at most for a bin and 16 for an escaped value, and a few bytes for flags and flush.
+        room = 5 * symbols.size + 3 * self._channels + 16
+        out = np.empty(room, np.uint8)
+        length = _encode(
+            self._address, symbols.ctypes.data, symbols.shape[1], self._alive.ctypes.data, out.ctypes.data, room
+        )
+        if length < 0:
+            raise type(_FAILURES[length])(*_FAILURES[length].args)
+        return out[:length].tobytes()
+
+    def decode(self, body: bytes, cells: int) -> Symbols:
+        """See :class:`runtime.coder.Coder`."""
+        symbols = np.empty((self._channels, cells), np.int32)
+        status = _decode(self._address, body, len(body), symbols.ctypes.data, cells, self._alive.ctypes.data)
+        if status < 0:
+            raise type(_FAILURES[status])(*_FAILURES[status].args)
+        return symbols
+
+
+def _layout(tables: Tables) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint16]]:
+    """Cumulative weights of all channels, and for each channel the bin that each 1/256 of the range begins in."""
+    edges = np.arange(_BUCKETS, dtype=np.int64) * (TOTAL // _BUCKETS)
+    assert TOTAL == 1 << PRECISION
+    rows, buckets = [], []
+    for channel in range(tables.channels):
+        cumulative = np.concatenate([[0], np.cumsum(tables.row_weights(channel), dtype=np.int64)])
+        rows.append(cumulative.astype(np.uint32))
+        first = np.searchsorted(cumulative, edges, side="right") - 1
+        buckets.append(np.append(first, tables.bins[channel] - 1).astype(np.uint16))
+    return np.concatenate(rows), np.concatenate(buckets)
