@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
-from runtime.errors import SplitportError, UnknownName
+from runtime.errors import UnknownName, UsageError
 
 if TYPE_CHECKING:
     from encoders.model import SplitModel
@@ -42,7 +42,7 @@ class ModelSpec:
         """Latent height and width for a square picture of this side."""
         if size < self.stride or size % self.stride:
             lower = max(size // self.stride, 1) * self.stride
-            raise SplitportError(
+            raise UsageError(
                 f"size {size} does not fit {self.name}: it must be a multiple of {self.stride}, "
                 f"for example {lower} or {lower + self.stride}"
             )

@@ -16,12 +16,14 @@
     │       ├── SymbolsMissing          ends before the last symbol
     │       └── SymbolsLeftOver         goes on after the last symbol
     ├── SymbolError(ValueError)         symbols that cannot be coded: wrong shape, or outside 16 bits
+    ├── TablesError(ValueError)         probability tables that break their rules
     ├── BundleError(ValueError)         a directory that is not an intact bundle
     ├── PictureError(ValueError)        a file or array that is not a usable picture
     ├── EngineError(RuntimeError)       an inference engine that is missing or failed
-    └── UnknownName(KeyError)           a name that no registry entry has; suggests the nearest
+    └── UsageError(ValueError)          a request that cannot be met, whatever the files hold
+        └── UnknownName(KeyError)       a name that no registry entry has; suggests the nearest
 
-Each message is one line that says what to do. Command lines print it and exit with 1 (2 for :class:`UnknownName`);
+Each message is one line that says what to do. Command lines print it and exit with 1 (2 for :class:`UsageError`);
 library users catch the branch they care about.
 """
 
@@ -87,6 +89,10 @@ class SymbolError(SplitportError, ValueError):
     """Symbols that cannot be coded."""
 
 
+class TablesError(SplitportError, ValueError):
+    """Probability tables that break their rules."""
+
+
 class BundleError(SplitportError, ValueError):
     """A directory that is not an intact bundle."""
 
@@ -99,7 +105,11 @@ class EngineError(SplitportError, RuntimeError):
     """An inference engine that is missing or failed."""
 
 
-class UnknownName(SplitportError, KeyError):
+class UsageError(SplitportError, ValueError):
+    """A request that cannot be met, whatever the files hold."""
+
+
+class UnknownName(UsageError, KeyError):
     """A name that no registry entry has."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:

@@ -17,16 +17,14 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from runtime.errors import TablesError
+
 PRECISION = 24
 TOTAL = 1 << PRECISION
 #: Furthest value that gets a bin of its own; a table is then at most 4,096 bins wide.
 WIDEST = 2047
 ID_BYTES = 4
 _MAGIC = b"SPT1"
-
-
-class TablesError(ValueError):
-    """Tables that break the rules above; the message says which channel and how."""
 
 
 def integer_weights(probabilities: npt.ArrayLike) -> npt.NDArray[np.uint32]:

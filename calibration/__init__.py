@@ -1,0 +1,5 @@
+"""Pictures to calibrate and check with."""
+
+from calibration.pictures import from_folder
+
+__all__ = ["from_folder"]

@@ -1,0 +1,76 @@
+"""Is the artifact the network? Compare its symbols with PyTorch's latents before anybody relies on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from encoders.device import DeviceEncoder
+from runtime.encoder import Encoder
+from runtime.errors import SplitportError
+
+#: How far an engine's latent may lie from PyTorch's, relative to the largest latent of the picture (at least 1).
+#: A symbol is right if some latent within that distance rounds to it.
+TOLERANCE = {"fp32": 2e-4, "fp16": 2e-2}
+
+
+class ParityError(SplitportError):
+    """The exported graph does not compute what the PyTorch model computes; nothing was written."""
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How an artifact compared with PyTorch, over all pictures together."""
+
+    pictures: int
+    kind: str
+    """``real`` or ``drawn``."""
+    agreement: float
+    """Share of symbols that are equal."""
+    largest_difference: int
+    beyond_tolerance: int
+    tolerance: float
+
+    def fields(self) -> dict[str, object]:
+        """For the manifest."""
+        return asdict(self)
+
+
+def measure(
+    encoder: Encoder,
+    eager: DeviceEncoder,
+    pictures: Sequence[npt.NDArray[np.uint8]],
+    kind: str,
+    precision: str,
+) -> Parity:
+    """Run both on each picture; raise ParityError if a symbol is not a rounding of PyTorch's latent."""
+    equal = total = beyond = largest = 0
+    for pixels in pictures:
+        latent = eager_latent(eager, pixels)
+        symbols = encoder.symbols(pixels)
+        difference = np.abs(symbols - np.rint(latent))
+        slack = TOLERANCE[precision] * max(1.0, float(np.abs(latent).max()))
+        beyond += int((np.abs(symbols - latent) > 0.5 + slack).sum())
+        equal += int((difference == 0).sum())
+        total += symbols.size
+        largest = max(largest, int(difference.max()))
+    result = Parity(len(pictures), kind, equal / total, largest, beyond, TOLERANCE[precision])
+    if beyond:
+        raise ParityError(
+            f"the exported graph differs from PyTorch: {beyond} of {total} symbols are wrong by more than "
+            f"rounding (largest difference {largest}); nothing was written. Please report the model and target"
+        )
+    return result
+
+
+def eager_latent(eager: DeviceEncoder, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """PyTorch's latent less its median, of shape (channels, height, width)."""
+    picture = torch.from_numpy(pixels).unsqueeze(0)
+    with torch.no_grad():
+        latent = eager.latent(picture.permute(0, 3, 1, 2) if eager.channels_first else picture)
+    result: npt.NDArray[np.float32] = latent[0].numpy()
+    return result

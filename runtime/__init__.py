@@ -1,0 +1,65 @@
+"""splitport's runtime: picture in, payload out, and back. NumPy only; never torch.
+
+    from runtime import Encoder, Decoder, Receiver
+    encoder = Encoder.open("bundles/ours_n4-tflite-fp32")
+    payload = encoder.encode("picture.jpg")
+    symbols = Decoder.open("bundles/ours_n4-onnx-fp32").symbols(payload)
+"""
+
+from runtime.bundle import Bundle, Manifest
+from runtime.encoder import Decoder, Encoder, Timing
+from runtime.errors import (
+    BadBody,
+    BadChecksum,
+    BadMagic,
+    BundleError,
+    CorruptBody,
+    EngineError,
+    PayloadError,
+    PictureError,
+    SplitportError,
+    SymbolError,
+    SymbolsLeftOver,
+    SymbolsMissing,
+    TablesError,
+    TooLarge,
+    TruncatedPayload,
+    UnknownName,
+    UnsupportedFlags,
+    UnsupportedVersion,
+    UsageError,
+    WrongTable,
+)
+from runtime.receiver import Prediction, Receiver
+from runtime.tables import Tables
+
+__all__ = [
+    "BadBody",
+    "BadChecksum",
+    "BadMagic",
+    "Bundle",
+    "BundleError",
+    "CorruptBody",
+    "Decoder",
+    "Encoder",
+    "EngineError",
+    "Manifest",
+    "PayloadError",
+    "PictureError",
+    "Prediction",
+    "Receiver",
+    "SplitportError",
+    "SymbolError",
+    "SymbolsLeftOver",
+    "SymbolsMissing",
+    "Tables",
+    "TablesError",
+    "Timing",
+    "TooLarge",
+    "TruncatedPayload",
+    "UnknownName",
+    "UnsupportedFlags",
+    "UnsupportedVersion",
+    "UsageError",
+    "WrongTable",
+]

@@ -1,0 +1,131 @@
+"""Both ends of the wire: picture to payload on the device, payload to symbols anywhere."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from runtime import codecs, engines, payload
+from runtime.bundle import Bundle
+from runtime.codecs import Codec
+from runtime.coder import Symbols
+from runtime.errors import BundleError
+from runtime.preprocess import Picture, to_pixels
+
+BundlePath: TypeAlias = "str | os.PathLike[str]"
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Milliseconds of the stages of one encode."""
+
+    preprocess: float
+    network: float
+    code: float
+    container: float
+
+    @property
+    def total(self) -> float:
+        """All stages together."""
+        return self.preprocess + self.network + self.code + self.container
+
+
+class Encoder:
+    """Picture in, payload out. Not for use by several threads at once; open one for each."""
+
+    last_timing: Timing | None = None
+
+    def __init__(self, bundle: Bundle, engine: engines.Engine, codec: Codec) -> None:
+        self.bundle = bundle
+        self._engine, self._codec = engine, codec
+        manifest = bundle.manifest
+        grid = manifest.latent_shape[1:]
+        self._shape = manifest.latent_shape
+        self._grid = grid if grid != manifest.nominal_grid else None
+        self._table_id = bundle.tables.id
+
+    @classmethod
+    def open(
+        cls, bundle: BundlePath, engine: str | None = None, threads: int | None = None, coder: str | None = None
+    ) -> Encoder:
+        """Verify a bundle, load its graph and make its tables ready."""
+        opened = Bundle.open(bundle)
+        manifest = opened.manifest
+        if manifest.side != "encoder":
+            raise BundleError(f"{opened.path} is a {manifest.side} bundle; encoding needs an encoder bundle")
+        codec = codecs.make(manifest.codec, opened.tables, coder)
+        runner = engines.open_engine(engine, manifest.target, opened.graph, manifest.precision, threads)
+        return cls(opened, runner, codec)
+
+    @property
+    def coder(self) -> str:
+        """Name of the range coder in use."""
+        return self._codec.coder
+
+    def symbols(self, picture: Picture) -> Symbols:
+        """The integers that would be coded, of shape (channels, height, width)."""
+        return self._run(to_pixels(picture, self.bundle.manifest.size)).copy()
+
+    def encode(self, picture: Picture) -> bytes:
+        """One payload; what each stage took is in ``last_timing``."""
+        begin = perf_counter()
+        pixels = to_pixels(picture, self.bundle.manifest.size)
+        prepared = perf_counter()
+        symbols = self._run(pixels)
+        computed = perf_counter()
+        body = self._codec.encode(symbols)
+        coded = perf_counter()
+        data = payload.pack(payload.Payload(self._table_id, body, self._grid))
+        stamps = (begin, prepared, computed, coded, perf_counter())
+        self.last_timing = Timing(*(1e3 * (b - a) for a, b in zip(stamps, stamps[1:], strict=False)))
+        return data
+
+    def _run(self, pixels: npt.NDArray[np.uint8]) -> Symbols:
+        output = self._engine.run(pixels.reshape(1, *pixels.shape))
+        if output.shape != (1, *self._shape) or output.dtype != np.int32:
+            raise BundleError(
+                f"{self.bundle.graph} gave {output.dtype}{list(output.shape)} instead of int32 symbols "
+                f"{[1, *self._shape]}; export the bundle again"
+            )
+        return output[0]  # type: ignore[return-value]
+
+
+class Decoder:
+    """Payload to symbols and latents, with the tables of one or more bundles; needs no engine."""
+
+    def __init__(self, bundles: Sequence[Bundle], coder: str | None = None) -> None:
+        first = bundles[0].manifest
+        for other in bundles[1:]:
+            mine, its = (first.model, first.latent_shape[0]), (other.manifest.model, other.manifest.latent_shape[0])
+            if mine != its:
+                raise BundleError(f"{other.path} is for {its[0]}, not {mine[0]}: its tables are of no use here")
+        self.bundle = bundles[0]
+        self._tables = {b.tables.id: b.tables for b in bundles}
+        self._codecs = {
+            b.tables.id: codecs.make(b.manifest.codec, b.tables, coder) for b in reversed(bundles)
+        }
+
+    @classmethod
+    def open(cls, bundle: BundlePath, coder: str | None = None, tables: Sequence[BundlePath] = ()) -> Decoder:
+        """Any bundle of the model will do, whatever its target; ``tables`` adds bundles whose payloads may come."""
+        return cls([Bundle.open(path) for path in (bundle, *tables)], coder)
+
+    def symbols(self, data: bytes) -> Symbols:
+        """The sender's integers, int32 of shape (channels, height, width); a PayloadError for anything else."""
+        return self._decode(data)[1]
+
+    def latent(self, data: bytes) -> npt.NDArray[np.float32]:
+        """The quantised latent, float32 of shape (channels, height, width)."""
+        table_id, symbols = self._decode(data)
+        return symbols.astype(np.float32) + self._tables[table_id].medians[:, np.newaxis, np.newaxis]
+
+    def _decode(self, data: bytes) -> tuple[bytes, Symbols]:
+        manifest = self.bundle.manifest
+        parts = payload.unpack(data, self._codecs, manifest.limits)
+        return parts.table_id, self._codecs[parts.table_id].decode(parts.body, parts.grid or manifest.nominal_grid)

@@ -1,0 +1,69 @@
+"""The server's end: payload to prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from runtime import engines
+from runtime.bundle import Bundle
+from runtime.encoder import BundlePath, Decoder
+from runtime.errors import BundleError, TooLarge
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """All classes with their probabilities, best first."""
+
+    ranked: list[tuple[str, float]]
+
+    @property
+    def best(self) -> str:
+        """Name of the likeliest class."""
+        return self.ranked[0][0]
+
+
+class Receiver:
+    """Payload in, prediction out, for every sender whose tables it was given."""
+
+    def __init__(self, bundle: Bundle, decoder: Decoder, engine: engines.Engine) -> None:
+        self.bundle = bundle
+        self._decoder, self._engine = decoder, engine
+
+    @classmethod
+    def open(
+        cls,
+        bundle: BundlePath,
+        tables: Sequence[BundlePath] = (),
+        engine: str | None = None,
+        threads: int | None = None,
+        coder: str | None = None,
+    ) -> Receiver:
+        """Verify a receiver bundle and load its graph; ``tables`` are encoder bundles it shall understand too."""
+        bundles = [Bundle.open(path) for path in (bundle, *tables)]
+        opened, manifest = bundles[0], bundles[0].manifest
+        if manifest.side != "receiver":
+            raise BundleError(f"{opened.path} is an {manifest.side} bundle; predicting needs a receiver bundle")
+        runner = engines.open_engine(engine, manifest.target, opened.graph, manifest.precision, threads)
+        return cls(opened, Decoder(bundles, coder), runner)
+
+    def logits(self, data: bytes) -> npt.NDArray[np.float32]:
+        """The task network's raw output for one payload."""
+        latent = self._decoder.latent(data)
+        expected = self.bundle.manifest.latent_shape
+        if latent.shape != expected:
+            raise TooLarge(f"the payload's latent is {latent.shape}; this receiver was exported for {expected}")
+        output = self._engine.run(latent[np.newaxis])
+        return np.asarray(output[0], dtype=np.float32)
+
+    def predict(self, data: bytes) -> Prediction:
+        """Class names with probabilities, best first."""
+        logits = self.logits(data).astype(np.float64)
+        odds = np.exp(logits - logits.max())
+        probabilities = odds / odds.sum()
+        names = self.bundle.manifest.class_names or [f"class {i}" for i in range(len(logits))]
+        order = np.argsort(-probabilities, kind="stable")
+        return Prediction([(names[i], float(probabilities[i])) for i in order])

@@ -1,0 +1,62 @@
+"""Does this bundle work on this machine? Checked against what the exporter saw.
+
+The range coder must give the very bytes. The network may differ in a few symbols, where its latent lies within
+rounding of a half and another CPU adds up in another order.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from runtime import codecs, payload
+from runtime.bundle import SELFTEST
+from runtime.encoder import Decoder, Encoder
+from runtime.errors import BundleError
+
+PICTURE, SYMBOLS, PAYLOAD = "picture.png", "symbols.npy", "payload.spl"
+#: Share of symbols that must be equal, by precision.
+LEAST_AGREEMENT = {"fp32": 0.999}
+_LEAST_OTHERWISE = 0.97
+
+
+@dataclass(frozen=True)
+class SelfTest:
+    """Outcome of a self-test."""
+
+    decoded: bool
+    """The stored payload decodes to the stored symbols."""
+    encoded: bool
+    """The stored symbols encode to the stored payload."""
+    agreement: float
+    """Share of symbols that the network gives here as it did at export."""
+    required: float
+
+    @property
+    def passed(self) -> bool:
+        """All three hold."""
+        return self.decoded and self.encoded and self.agreement >= self.required
+
+
+def run(encoder: Encoder) -> SelfTest:
+    """Run a bundle's self-test with an opened encoder."""
+    bundle = encoder.bundle
+    folder = bundle.path / SELFTEST
+    try:
+        picture = np.asarray(Image.open(folder / PICTURE).convert("RGB"))
+        expected = np.load(io.BytesIO((folder / SYMBOLS).read_bytes()), allow_pickle=False).astype(np.int32)
+        stored = (folder / PAYLOAD).read_bytes()
+    except (OSError, ValueError) as why:
+        raise BundleError(f"{folder} is incomplete: {why}; export the bundle again") from why
+    decoded = Decoder([bundle], encoder.coder).symbols(stored)
+    codec = codecs.make(bundle.manifest.codec, bundle.tables, encoder.coder)
+    parts = payload.unpack(stored, [bundle.tables.id], bundle.manifest.limits)
+    return SelfTest(
+        decoded=np.array_equal(decoded, expected),
+        encoded=codec.encode(expected) == parts.body,
+        agreement=float(np.mean(encoder.symbols(picture) == expected)),
+        required=LEAST_AGREEMENT.get(bundle.manifest.precision, _LEAST_OTHERWISE),
+    )
