@@ -18,7 +18,7 @@ from encoders.drawn import draw
 from encoders.model import SplitModel
 from encoders.registry import ModelSpec
 
-_WIDEST, _NARROWEST = 1.2, 0.02  # spread of the liveliest and the quietest channel, in quantisation steps
+_WIDEST, _NARROWEST = 0.7, 0.01  # spread of the liveliest and the quietest channel, in quantisation steps
 _PICTURES = 6
 
 

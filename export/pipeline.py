@@ -21,7 +21,6 @@ from encoders.loading import Loaded, load
 from encoders.prior import medians, tables
 from export import parity, selftest
 from export.card import card
-from export.quiet import quiet
 from export.targets import TargetSpec, check_pair
 from export.targets import spec as target_spec
 from runtime.bundle import Bundle, Manifest, seal, staging, write_tables
@@ -29,6 +28,7 @@ from runtime.encoder import Encoder
 from runtime.engines import open_engine
 from runtime.errors import SplitportError
 from runtime.payload import Grid
+from runtime.quiet import quiet
 from runtime.tables import Tables
 
 _CHECK_PICTURES = 4
@@ -124,7 +124,7 @@ def _receiver(
     with quiet(request.debug), torch.no_grad():
         engine = open_engine(None, target.name, directory / graph, request.precision, None)
         expected = device(latents).numpy()
-        actual = np.concatenate([engine.run(latent[np.newaxis].numpy()) for latent in latents])
+        actual = np.concatenate([engine.run(latent[np.newaxis].numpy()).copy() for latent in latents])
     worst = float(np.abs(actual - expected).max() / max(1.0, float(np.abs(expected).max())))
     if not worst <= parity.TOLERANCE[request.precision]:
         raise parity.ParityError(f"the exported receiver differs from PyTorch by {worst:.2g}; nothing was written")

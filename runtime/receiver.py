@@ -57,7 +57,7 @@ class Receiver:
         if latent.shape != expected:
             raise TooLarge(f"the payload's latent is {latent.shape}; this receiver was exported for {expected}")
         output = self._engine.run(latent[np.newaxis])
-        return np.asarray(output[0], dtype=np.float32)
+        return np.array(output[0], dtype=np.float32)
 
     def predict(self, data: bytes) -> Prediction:
         """Class names with probabilities, best first."""

@@ -1,0 +1,43 @@
+"""The runtime's commands, one file each."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from collections.abc import Sequence
+
+from runtime import cli
+
+COMMANDS = {
+    "encode": "pictures to payloads",
+    "decode": "payloads to symbols or latents",
+    "predict": "payloads to class names",
+    "selftest": "does this bundle work on this machine?",
+    "inspect": "what is in this bundle or payload?",
+    "doctor": "what is installed here, what is missing, what would be slow",
+}
+
+
+def main(argv: Sequence[str] | None = None, prog: str = "python -m runtime") -> int:
+    """Run one command line; returns the exit code."""
+    parser = cli.Parser(prog=prog, description="Picture in, payload out, and back.")
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name, summary in COMMANDS.items():
+        module = importlib.import_module(f"runtime.commands.{name}")
+        subparser = subparsers.add_parser(name, help=summary, description=f"{name}: {summary}")
+        cli.common(subparser)
+        module.add_arguments(subparser)
+        subparser.set_defaults(command=module.run)
+    return cli.run(parser, argv)
+
+
+def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of every command that runs a graph."""
+    parser.add_argument("--engine", help="inference engine; by default the one of the bundle's target")
+    parser.add_argument("--threads", type=int, help="threads of the engine; by default its own choice")
+    add_coder_argument(parser)
+
+
+def add_coder_argument(parser: argparse.ArgumentParser) -> None:
+    """Option of every command that codes."""
+    parser.add_argument("--coder", help="range coder: native, constriction or reference; all give the same bytes")

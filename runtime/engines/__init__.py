@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from runtime.errors import EngineError, UnknownName
+from runtime.quiet import quiet
 
 
 class Engine(Protocol):
@@ -96,7 +97,8 @@ def open_engine(name: str | None, target: str, graph: Path, precision: str, thre
     if threads is not None and threads < 1:
         raise EngineError(f"threads must be at least 1, not {threads}")
     try:
-        opened: Engine = importlib.import_module(engine.module).open(graph, precision, threads)
+        with quiet():
+            opened: Engine = importlib.import_module(engine.module).open(graph, precision, threads)
     except ImportError as why:
         needs = f" ({engine.note})" if engine.note else ""
         raise EngineError(f"engine {engine.name} is not installed{needs}: {engine.install} ({why})") from why

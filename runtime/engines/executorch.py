@@ -20,6 +20,8 @@ class _ExecuTorch:
         self._module = module
 
     def run(self, array: npt.NDArray[Any]) -> npt.NDArray[np.generic]:
+        if not array.flags.writeable:  # torch warns that it cannot keep such an array from being written to
+            array = array.copy()
         # The graph is declared as channels-last NCHW: the same bytes in memory as height x width x 3.
         picture = torch.from_numpy(array).permute(0, 3, 1, 2)
         outputs = self._module.run_method("forward", (picture,), clone_outputs=False)

@@ -1,4 +1,4 @@
-"""Silence converters: they print dozens of lines, some from C++, that tell a user nothing."""
+"""Silence converters and engines: they print dozens of lines, some from C++, that tell a user nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def quiet(debug: bool = False) -> Iterator[None]:
-    """Send file descriptors 1 and 2 away for a while; if the block fails, what they said comes back on stderr."""
+    """Send file descriptors 1 and 2 away for a while. Errors are exceptions, and those pass."""
     if debug:
         yield
         return

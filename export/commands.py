@@ -1,0 +1,79 @@
+"""The command line of the exporter."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from encoders import registry
+from export.capabilities import capability_table
+from runtime import cli
+from runtime.cli import Report, progress
+from runtime.errors import UsageError
+
+if TYPE_CHECKING:
+    from export.pipeline import Exported
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line; returns the exit code."""
+    parser = cli.Parser(prog="python -m export", description="Export an encoder or a receiver to a bundle.")
+    parser.add_argument("--list", action="store_true", help="what can be exported, as a table")
+    parser.add_argument("--model", help="model name; --list shows them")
+    parser.add_argument("--target", help="onnx, tflite, openvino, executorch, or all")
+    parser.add_argument("--precision", default="fp32", help="fp32 (default) or fp16")
+    parser.add_argument("--side", choices=("encoder", "receiver"), default="encoder")
+    parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="trained weights; seeded ones without it")
+    parser.add_argument("--size", type=int, metavar="N", help="side of the square picture; the model's own without it")
+    parser.add_argument("--calibration", type=Path, metavar="DIR", help="real pictures to check the graph on")
+    parser.add_argument("--output", type=Path, metavar="DIR", help="bundle directory; with --target all, its parent")
+    cli.common(parser)
+    parser.set_defaults(command=_run)
+    return cli.run(parser, argv)
+
+
+def _run(args: argparse.Namespace) -> Report:
+    if args.list:
+        return Report([capability_table()], {"models": sorted(registry.MODELS)})
+    if not args.model or not args.target:
+        raise UsageError("give --model and --target, or --list to see what there is")
+    registry.spec(args.model)  # a wrong name is told before anything slow is imported
+    if args.checkpoint and not args.checkpoint.is_file():
+        raise UsageError(f"checkpoint {args.checkpoint} does not exist")
+    # The pipeline imports torch, which takes seconds.
+    from export.pipeline import Request, export
+    from export.targets import TARGETS, check_pair, spec
+
+    names = [n for n, t in TARGETS.items() if args.side in t.sides] if args.target == "all" else [args.target]
+    for name in names:
+        check_pair(spec(name), args.precision, args.side)
+    report = Report(data={"bundles": []})
+    for name in progress(names, "exporting"):
+        request = Request(
+            args.model, name, args.precision, args.side, args.checkpoint, args.size, args.calibration, debug=args.debug
+        )
+        if args.output:
+            output = args.output / request.default_output.name if args.target == "all" else args.output
+            request = Request(**{**asdict(request), "output": output})
+        _add(report, export(request))
+    return report
+
+
+def _add(report: Report, made: Exported) -> None:
+    manifest = made.manifest
+    if not report.lines:
+        report.lines.append(f"{manifest.model} {manifest.side}, weights: {manifest.weights}")
+    parity = manifest.parity
+    checked = (
+        f"{100 * parity['agreement']:.3f} % of symbols equal to PyTorch's on {parity['pictures']} {parity['kind']} pictures"
+        if "agreement" in parity
+        else f"logits within {parity['largest_difference']:.1g} of PyTorch's"
+    )
+    report.lines.append(f"{made.path}  {made.file_bytes / 1e6:.2f} MB  {checked}")
+    report.data["bundles"].append(
+        {"path": str(made.path), "target": manifest.target, "graph_bytes": made.file_bytes, "parity": parity,
+         "weights": manifest.weights}
+    )  # fmt: skip

@@ -1,0 +1,7 @@
+"""``python -m runtime``."""
+
+import sys
+
+from runtime.commands import main
+
+sys.exit(main())

@@ -1,0 +1,92 @@
+"""What all command lines share: one line for each error, exit codes, JSON, progress.
+
+Exit codes: 0 done; 1 the work failed; 2 the request itself cannot be met.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from dataclasses import dataclass, field
+from typing import Any, NoReturn, TypeVar
+
+from runtime.errors import SplitportError, UsageError
+
+T = TypeVar("T")
+
+
+@dataclass
+class Report:
+    """What a command has to say: lines for people, data for ``--json``, failures that did not stop it."""
+
+    lines: list[str] = field(default_factory=list)
+    data: dict[str, Any] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+
+
+Command = Callable[[argparse.Namespace], Report]
+
+
+class Parser(argparse.ArgumentParser):
+    """Reports bad usage in one line, as everything else does."""
+
+    def error(self, message: str) -> NoReturn:
+        """Exit with 2."""
+        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def common(parser: argparse.ArgumentParser) -> None:
+    """Add the options that every command has."""
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks and what libraries print")
+
+
+def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> int:
+    """Parse, call ``args.command`` and turn what happens into output and an exit code."""
+    args = parser.parse_args(argv)
+    try:
+        report: Report = args.command(args)
+    except (SplitportError, OSError) as why:
+        if args.debug:
+            raise
+        print(f"{parser.prog}: {_one_line(why)}", file=sys.stderr)
+        if args.json:
+            print(json.dumps({"ok": False, "error": type(why).__name__, "message": _one_line(why)}))
+        return 2 if isinstance(why, UsageError) else 1
+    except KeyboardInterrupt:
+        print(f"{parser.prog}: interrupted", file=sys.stderr)
+        return 1
+    for failure in report.failures:
+        print(f"{parser.prog}: {failure}", file=sys.stderr)
+    if args.json:
+        failed = {"failures": report.failures} if report.failures else {}
+        print(json.dumps({"ok": not report.failures, **report.data, **failed}))
+    else:
+        print("\n".join(report.lines))
+    return 1 if report.failures else 0
+
+
+def _one_line(why: BaseException) -> str:
+    return " ".join(str(why).split()) or type(why).__name__
+
+
+def progress(items: Iterable[T], what: str) -> Iterator[T]:
+    """Pass items through; where stderr is a terminal and there is more than one, draw a bar."""
+    total = len(items) if isinstance(items, Sized) else 0
+    if total < 2 or not sys.stderr.isatty():
+        yield from items
+        return
+    for done, item in enumerate(items):
+        _bar(done, total, what)
+        yield item
+    _bar(total, total, what)
+    sys.stderr.write("\n")
+
+
+def _bar(done: int, total: int, what: str) -> None:
+    width = 30
+    filled = width * done // total
+    sys.stderr.write(f"\r{what} [{'=' * filled}{' ' * (width - filled)}] {done}/{total}")
+    sys.stderr.flush()
