@@ -42,7 +42,7 @@ def load(model: SplitModel, path: Path, side: Side) -> None:
 
 
 def fill(model: SplitModel, state: State, side: Side, origin: str) -> None:
-    """Fill the model from a state dict; CheckpointError lists missing, unexpected and mis-shaped keys."""
+    """Fill the model from a state dict; CheckpointError lists the keys that keep it from fitting."""
     own = model.state_dict()
     state = _spell_like(own, _with_prefix(own, state))
     needed = [k for k in own if k.startswith(_keys(model, side)) and not _OPTIONAL.search(k)]
@@ -53,9 +53,9 @@ def fill(model: SplitModel, state: State, side: Side, origin: str) -> None:
         if k in own and v.shape != own[k].shape and not _is_cdf(k)
     ]
     missing = [k for k in needed if k not in state]
-    if missing or unexpected or misshaped:
-        lists = {"missing": missing, "unexpected": unexpected, "mis-shaped": misshaped}
-        parts = [f"{len(keys)} {what}: {_shorten(keys)}" for what, keys in lists.items() if keys]
+    unusable = [k for k, v in state.items() if not _is_finite(v)]
+    lists = {"missing": missing, "unexpected": unexpected, "mis-shaped": misshaped, "not finite": unusable}
+    if parts := [f"{len(keys)} {what}: {_shorten(keys)}" for what, keys in lists.items() if keys]:
         raise CheckpointError(f"{origin} does not fit this model's {side}: {'; '.join(parts)}")
     for key in filter(_is_cdf, state):
         _resize_buffer(model, key, state[key])
@@ -78,7 +78,7 @@ def _digest(file: Any) -> str:  # Python 3.10 has no hashlib.file_digest
 def read_state(path: Path) -> State:
     """The state dict inside a file, whatever it is wrapped in."""
     if not path.is_file():
-        raise CheckpointError(f"{path} does not exist; give the file with --checkpoint")
+        raise CheckpointError(f"{path} is not a file; give the checkpoint itself with --checkpoint")
     if path.suffix == ".safetensors":
         try:
             return load_file(path)
@@ -94,7 +94,7 @@ def read_state(path: Path) -> State:
         except pickle.UnpicklingError as why:
             line = str(why).splitlines()[0]
             raise CheckpointError(f"{path.name} holds objects that are not loaded for safety: {line}") from why
-        except (RuntimeError, EOFError, ValueError, KeyError, OSError) as why:
+        except Exception as why:  # a damaged pickle makes its reader raise anything
             raise CheckpointError(
                 f"{path.name} is truncated or not a PyTorch checkpoint; download it again ({_first_line(why)})"
             ) from why
@@ -143,6 +143,12 @@ def _spell_like(own: Mapping[str, torch.Tensor], state: State) -> State:
 
 def _is_cdf(key: str) -> bool:
     return key.endswith(("._offset", "._quantized_cdf", "._cdf_length"))
+
+
+def _is_finite(tensor: torch.Tensor) -> bool:
+    """Whether it holds plain real numbers; the NaN of a diverged training would fail late and obscurely."""
+    plain = tensor.layout is torch.strided and tensor.device.type == "cpu"
+    return plain and not (tensor.is_quantized or tensor.is_complex()) and bool(torch.isfinite(tensor).all())
 
 
 def _resize_buffer(model: torch.nn.Module, key: str, like: torch.Tensor) -> None:

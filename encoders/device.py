@@ -22,10 +22,11 @@ _ROUNDER = 12582912.0
 
 
 class DeviceEncoder(nn.Module):
-    """Input (1, H, W, 3) uint8; output (1, C, h, w) int32, or with ``latent`` the float values before rounding.
+    """Input (1, H, W, 3) uint8; output (1, C, h, w) int32.
 
-    ``channels_first`` declares the input as (1, 3, H, W) instead, which in channels-last memory is the same bytes.
-    ``rounding_by_sum`` replaces the rounding operator for a delegate that has none. ``half`` computes in float16.
+    Converters differ in what they run fast. ``channels_first`` declares the input as (1, 3, H, W) instead, which in
+    channels-last memory is the same bytes. ``rounding_by_sum`` rounds without a rounding operator, and
+    ``integers_as_float`` leaves the integers in float32. ``half`` computes in float16.
     """
 
     def __init__(
@@ -36,10 +37,12 @@ class DeviceEncoder(nn.Module):
         *,
         channels_first: bool = False,
         rounding_by_sum: bool = False,
+        integers_as_float: bool = False,
         half: bool = False,
     ) -> None:
         super().__init__()
         self.channels_first, self.rounding_by_sum = channels_first, rounding_by_sum
+        self.integers_as_float = integers_as_float
         layers = copy.deepcopy(model.encoder)
         self.normalise = _fold_normalisation(layers, spec)
         self.centre = _fold_medians(layers, medians)
@@ -58,7 +61,7 @@ class DeviceEncoder(nn.Module):
         """Symbols."""
         y = self.latent(picture)
         y = (y + _ROUNDER) - _ROUNDER if self.rounding_by_sum else torch.round(y)
-        return y.to(torch.int32)
+        return y if self.integers_as_float else y.to(torch.int32)
 
 
 class DeviceReceiver(nn.Module):

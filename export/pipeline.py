@@ -76,7 +76,7 @@ def export(request: Request) -> Exported:
     check_pair(target, request.precision, request.side)
     with quiet(request.debug):
         loaded = load(request.model, request.side, request.checkpoint)
-    size = request.size or loaded.spec.size
+    size = loaded.spec.size if request.size is None else request.size
     grid = loaded.spec.grid(size)
     nominal = loaded.spec.grid(loaded.spec.size)
     prior_tables = tables(loaded.model.prior, nominal[0] * nominal[1])

@@ -18,7 +18,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
@@ -84,18 +85,35 @@ class Manifest:
         if wrong := names.symmetric_difference(fields):
             raise BundleError(f"manifest fields missing or unknown: {', '.join(sorted(wrong))}")
         try:
+            _check_kinds(fields)
             manifest = cls(**{
                 **fields,
                 "latent_shape": _integers(fields["latent_shape"], 3),
                 "nominal_grid": _integers(fields["nominal_grid"], 2),
-                "mean": tuple(map(float, fields["mean"])),
-                "std": tuple(map(float, fields["std"])),
+                "mean": _three_numbers(fields["mean"]),
+                "std": _three_numbers(fields["std"]),
                 "class_names": tuple(map(str, fields["class_names"])),
             })  # fmt: skip
             _integers([manifest.size], 1)
         except (TypeError, ValueError) as why:
             raise BundleError(f"manifest has a field of the wrong kind: {why}") from why
         return manifest
+
+
+def _check_kinds(fields: dict[str, Any]) -> None:
+    """Hold JSON values against the annotations of the fields, a list standing for a tuple."""
+    for name, hint in get_type_hints(Manifest).items():
+        options = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+        kinds = tuple(list if get_origin(o) is tuple else get_origin(o) or o for o in options)
+        if not isinstance(fields[name], kinds) or isinstance(fields[name], bool):
+            raise TypeError(f"{name} is of type {type(fields[name]).__name__}")
+    if fields["side"] not in ("encoder", "receiver"):
+        raise ValueError(f"side is {fields['side']!r}")
+
+
+def _three_numbers(values: list[Any]) -> tuple[float, float, float]:
+    first, second, third = map(float, values)
+    return first, second, third
 
 
 def _integers(values: Any, count: int) -> Any:
@@ -119,9 +137,14 @@ class Bundle:
             raise BundleError(f"{root} is not a bundle: it has no {MANIFEST}; make one with python -m export")
         text = (root / MANIFEST).read_bytes()
         fields = _verified_manifest(root, text)
-        for name, digest in fields.pop("files").items():
+        files = fields.pop("files")
+        for name, digest in files.items():
             _verify_file(root, name, digest)
-        return cls(root, Manifest.from_json(fields))
+        manifest = Manifest.from_json(fields)
+        for name in (manifest.graph, TABLES):
+            if name not in files:  # it would be opened without having been verified
+                raise BundleError(f"{root / MANIFEST} does not list {name!r}; export the bundle again")
+        return cls(root, manifest)
 
     @property
     def graph(self) -> Path:
@@ -132,9 +155,15 @@ class Bundle:
     def tables(self) -> Tables:
         """The integer tables of this bundle."""
         try:
-            return Tables.from_arrays(load_tensors((self.path / TABLES).read_bytes()))
+            tables = Tables.from_arrays(load_tensors((self.path / TABLES).read_bytes()))
         except (TablesError, SafetensorError, OSError) as why:
             raise BundleError(f"{self.path / TABLES}: {why}") from why
+        if tables.channels != self.manifest.latent_shape[0]:
+            raise BundleError(
+                f"{self.path / TABLES} is for {tables.channels} channels, not {self.manifest.latent_shape[0]}; "
+                "export the bundle again"
+            )
+        return tables
 
 
 def _verified_manifest(root: Path, text: bytes) -> dict[str, Any]:
@@ -144,7 +173,7 @@ def _verified_manifest(root: Path, text: bytes) -> dict[str, Any]:
         files = fields["files"]
         intact = hashlib.sha256(text.replace(own.encode(), _BLANK.encode())).hexdigest() == own
         intact = intact and all(isinstance(n, str) and isinstance(d, str) for n, d in files.items())
-    except (ValueError, KeyError, AttributeError, TypeError) as why:
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as why:
         raise BundleError(f"{root / MANIFEST} is altered or truncated; export the bundle again") from why
     if not intact:
         raise BundleError(f"{root / MANIFEST} is altered: its own checksum differs; export the bundle again")
@@ -164,20 +193,25 @@ def _verify_file(root: Path, name: str, digest: str) -> None:
 @contextlib.contextmanager
 def staging(target: Path) -> Iterator[Path]:
     """A fresh directory that replaces ``target`` when the block ends well and vanishes when it does not."""
+    if target.exists() and not (target / MANIFEST).is_file():
+        raise BundleError(f"{target} exists and is not a bundle; move it away or choose another --output")
+    made = [folder for folder in target.parents if not folder.exists()]
+    temporary: Path | None = None
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
-    except OSError as why:
-        reason = os.strerror(why.errno or errno.EIO)
-        raise BundleError(f"cannot write to {target.parent}: {reason}; choose another --output") from why
-    try:
         yield temporary
         temporary.chmod(0o755)
         _replace(temporary, target)
     except OSError as why:
-        raise BundleError(f"cannot write {target}: {os.strerror(why.errno or errno.EIO)}") from why
+        reason = os.strerror(why.errno or errno.EIO)
+        raise BundleError(f"cannot write {target}: {reason}; choose another --output") from why
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        if temporary:
+            shutil.rmtree(temporary, ignore_errors=True)
+        for folder in made:
+            with contextlib.suppress(OSError):  # it holds the bundle now, or somebody else's file
+                folder.rmdir()
 
 
 def _replace(temporary: Path, target: Path) -> None:
@@ -185,11 +219,13 @@ def _replace(temporary: Path, target: Path) -> None:
     if not target.exists():
         temporary.rename(target)
         return
-    if not (target / MANIFEST).is_file():
-        raise BundleError(f"{target} exists and is not a bundle; move it away or choose another --output")
     aside = temporary.with_name(temporary.name + "-old")
     target.rename(aside)
-    temporary.rename(target)
+    try:
+        temporary.rename(target)
+    except OSError:
+        aside.rename(target)
+        raise
     shutil.rmtree(aside)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, TypeVar
@@ -50,8 +51,9 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> i
         report: Report = args.command(args)
     except (SplitportError, OSError) as why:
         if args.debug:
-            raise
-        print(f"{parser.prog}: {_one_line(why)}", file=sys.stderr)
+            traceback.print_exc()
+        else:
+            print(f"{parser.prog}: {_one_line(why)}", file=sys.stderr)
         if args.json:
             print(json.dumps({"ok": False, "error": type(why).__name__, "message": _one_line(why)}))
         return 2 if isinstance(why, UsageError) else 1
@@ -59,7 +61,7 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> i
         print(f"{parser.prog}: interrupted", file=sys.stderr)
         return 1
     for failure in report.failures:
-        print(f"{parser.prog}: {failure}", file=sys.stderr)
+        print(f"{parser.prog}: {' '.join(failure.split())}", file=sys.stderr)
     if args.json:
         failed = {"failures": report.failures} if report.failures else {}
         print(json.dumps({"ok": not report.failures, **report.data, **failed}))
@@ -69,6 +71,8 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> i
 
 
 def _one_line(why: BaseException) -> str:
+    if isinstance(why, OSError) and why.strerror:
+        return ": ".join(str(part) for part in (why.filename, why.strerror) if part is not None)
     return " ".join(str(why).split()) or type(why).__name__
 
 

@@ -88,12 +88,13 @@ class Encoder:
 
     def _run(self, pixels: npt.NDArray[np.uint8]) -> Symbols:
         output = self._engine.run(pixels.reshape(1, *pixels.shape))
-        if output.shape != (1, *self._shape) or output.dtype != np.int32:
+        if output.shape != (1, *self._shape):
             raise BundleError(
-                f"{self.bundle.graph} gave {output.dtype}{list(output.shape)} instead of int32 symbols "
-                f"{[1, *self._shape]}; export the bundle again"
+                f"{self.bundle.graph} gave {list(output.shape)} instead of symbols {[1, *self._shape]}; "
+                "export the bundle again"
             )
-        return output[0]  # type: ignore[return-value]
+        # Whatever number format a target keeps its integers in, and whatever order in memory.
+        return np.ascontiguousarray(output[0], dtype=np.int32)
 
 
 class Decoder:

@@ -13,7 +13,6 @@
     │   ├── TooLarge                    grid or length beyond the limits of the bundle
     │   └── BadBody                     the range-coded part is not what a sender writes
     │       ├── CorruptBody             names a point outside every symbol, or breaks the codec's rules
-    │       ├── SymbolsMissing          ends before the last symbol
     │       └── SymbolsLeftOver         goes on after the last symbol
     ├── SymbolError(ValueError)         symbols that cannot be coded: wrong shape, or outside 16 bits
     ├── TablesError(ValueError)         probability tables that break their rules
@@ -75,10 +74,6 @@ class BadBody(PayloadError):
 
 class CorruptBody(BadBody):
     """Names a point outside every symbol, or breaks the codec's rules."""
-
-
-class SymbolsMissing(BadBody):
-    """Ends before the last symbol."""
 
 
 class SymbolsLeftOver(BadBody):

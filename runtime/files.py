@@ -8,11 +8,18 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from runtime.errors import UsageError
+from runtime.errors import SplitportError, UsageError
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write to a temporary name in the same directory, then rename."""
+    try:
+        _write_and_rename(path, content)
+    except OSError as why:
+        raise SplitportError(f"cannot write {path}: {why.strerror}; choose another place with -o") from why
+
+
+def _write_and_rename(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     try:

@@ -6,8 +6,10 @@ inside the graph. An array of exactly the input size is taken as it is.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeAlias
 
@@ -35,30 +37,41 @@ def to_pixels(picture: Picture, size: int) -> Pixels:
             return np.ascontiguousarray(picture)
         return _resize_and_crop(Image.fromarray(picture), size)
     if isinstance(picture, Image.Image):
-        return _resize_and_crop(_to_rgb(picture), size)
+        with _errors_name("the picture"):
+            return _resize_and_crop(_to_rgb(picture), size)
     if isinstance(picture, (str, os.PathLike)):
-        return _resize_and_crop(_read(Path(picture)), size)
+        with _errors_name(os.fspath(picture)), _open(Path(picture)) as image:
+            return _resize_and_crop(_to_rgb(image), size)
     raise PictureError(f"a picture is a path, a PIL image or an array, not {type(picture).__name__}")
 
 
-def _read(path: Path) -> Image.Image:
+def _open(path: Path) -> Image.Image:
     if not path.exists():
-        raise PictureError(f"{path} does not exist")
-    try:
-        if path.stat().st_size == 0:
-            raise PictureError(f"{path} is empty (zero bytes)")
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                return _to_rgb(image)
-    except UnidentifiedImageError as why:
-        raise PictureError(f"{path} is not a picture that Pillow can read") from why
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as why:
-        raise PictureError(f"{path} has more pixels than is safe to decode; make it smaller first") from why
-    except (OSError, SyntaxError, ValueError) as why:
-        if isinstance(why, PictureError):
-            raise
-        raise PictureError(f"{path} is damaged or unreadable: {why}") from why
+        raise PictureError("it does not exist")
+    if not path.is_file():
+        raise PictureError("it is not a file")
+    if path.stat().st_size == 0:
+        raise PictureError("it is empty (zero bytes)")
+    return Image.open(path)
+
+
+@contextlib.contextmanager
+def _errors_name(name: str) -> Iterator[None]:
+    """Turn whatever a damaged picture makes Pillow raise into one PictureError that names the picture."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what Pillow warns of, it then raises or has read all the same
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        try:
+            yield
+        except PictureError as why:
+            raise PictureError(f"{name}: {why}") from why
+        except UnidentifiedImageError as why:
+            raise PictureError(f"{name} is not a picture that Pillow can read") from why
+        except (Image.DecompressionBombWarning, Image.DecompressionBombError) as why:
+            raise PictureError(f"{name} has more pixels than is safe to decode; make it smaller first") from why
+        except Exception as why:  # its decoders raise anything, from struct.error to KeyError
+            reason = getattr(why, "strerror", None) or str(why) or type(why).__name__
+            raise PictureError(f"{name} is damaged or unreadable: {reason}") from why
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -67,6 +80,8 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         # convert("RGB") would clip 16-bit greys at 255 instead of scaling them.
         deep = np.asarray(image).astype(np.int64).clip(0, 0xFFFF)
         image = Image.fromarray((deep >> 8).astype(np.uint8))
+    elif image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")  # the way to RGB on which Pillow does not warn
     elif image.mode == "F":
         raise PictureError("a floating-point picture has no agreed white point; convert it to 8 bits first")
     return image if image.mode == "RGB" else image.convert("RGB")

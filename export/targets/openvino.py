@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import openvino
 import torch
 from torch import nn
+
+from runtime.engines.openvino import openvino
 
 
 def convert(module: nn.Module, example: torch.Tensor, precision: str, directory: Path, stem: str) -> str:

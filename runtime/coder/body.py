@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from runtime.errors import CorruptBody, SymbolError, SymbolsLeftOver, SymbolsMissing
+from runtime.errors import CorruptBody, SymbolError, SymbolsLeftOver
 from runtime.tables import TOTAL, Tables
 
 if TYPE_CHECKING:
@@ -87,11 +87,9 @@ def check_rules(
 
 
 def check_canonical(body: bytes, symbols: Symbols, coder: Coder) -> None:
-    """Accept a body only if it is the very string that a sender writes for these symbols."""
-    expected = coder.encode(symbols)
-    if body == expected:
-        return
-    padded = body.ljust(len(expected), b"\0")
-    if len(body) < len(expected) and padded != expected:
-        raise SymbolsMissing("the body ends before the last symbol; send the payload again")
-    raise SymbolsLeftOver("the body goes on after the last symbol; send the payload again")
+    """Accept a body only if it is the very string that a sender writes for these symbols.
+
+    One that was cut short cannot be told from a shorter message: it is the checksum around it that knows.
+    """
+    if coder.encode(symbols) != body:
+        raise SymbolsLeftOver("the body goes on after the last symbol; send the payload again")

@@ -10,15 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from runtime.coder import Symbols
-from runtime.errors import CorruptBody, SymbolError, SymbolsLeftOver, SymbolsMissing
+from runtime.errors import CorruptBody, SymbolError, SymbolsLeftOver
 from runtime.tables import PRECISION, TOTAL, Tables
 
 _BUCKETS = 256
 _FAILURES = {
     -1: CorruptBody("the body names a point outside every symbol; send the payload again"),
-    -2: SymbolsMissing("the body ends before the last symbol; send the payload again"),
-    -3: SymbolsLeftOver("the body goes on after the last symbol; send the payload again"),
-    -4: SymbolError("a symbol is outside 16 bits; the latent of this picture cannot be coded"),
+    -2: SymbolsLeftOver("the body goes on after the last symbol; send the payload again"),
+    -3: SymbolError("a symbol is outside 16 bits; the latent of this picture cannot be coded"),
 }
 
 

@@ -21,7 +21,7 @@
 #define BUCKETS (1 << BUCKET_BITS)
 #define ESCAPED INT32_MIN /* stands in the output until the escaped values have been read */
 
-enum { CORRUPT = -1, MISSING = -2, LEFT_OVER = -3, OUT_OF_RANGE = -4, NO_ROOM = -5 };
+enum { CORRUPT = -1, LEFT_OVER = -2, OUT_OF_RANGE = -3, NO_ROOM = -4 };
 
 /* Tables of one bundle, laid out flat so that Python can hand them over as arrays. Channel c has bins[c] bins (the
  * last is the escape); its cumulative weights are cumulative[row[c]] .. cumulative[row[c] + bins[c]]. */
@@ -176,13 +176,14 @@ static inline int get_bin(receiver *r, const uint32_t *cumulative, const uint16_
     return (int)bin;
 }
 
-/* A body is accepted only if it is the very string the sender would have written for these symbols. */
+/* A body is accepted only if it is the very string the sender would have written for these symbols. (One that was cut
+ * short cannot be told from a shorter message: it is the checksum around it that knows.) */
 static int check_end(const receiver *r) {
     uint64_t distance;
     const int bytes = shortest(r->point - r->above, r->range, &distance);
     const size_t needed = r->read - 8 + (size_t)bytes;
     if (r->above == distance && r->length <= needed && (r->length == 0 || r->body[r->length - 1] != 0)) return 0;
-    return r->length < needed ? MISSING : LEFT_OVER;
+    return LEFT_OVER;
 }
 
 /* ---- the plain codec of factorized tables ---- */

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from runtime.errors import EngineError, UnknownName
+from runtime.errors import EngineError, UnknownName, UsageError
 from runtime.quiet import quiet
 
 
@@ -95,7 +95,7 @@ def open_engine(name: str | None, target: str, graph: Path, precision: str, thre
         able = ", ".join(e.name for e in ENGINES.values() if target in e.targets)
         raise EngineError(f"engine {engine.name} cannot run {target} bundles; these can: {able}")
     if threads is not None and threads < 1:
-        raise EngineError(f"threads must be at least 1, not {threads}")
+        raise UsageError(f"threads must be at least 1, not {threads}")
     try:
         with quiet():
             opened: Engine = importlib.import_module(engine.module).open(graph, precision, threads)

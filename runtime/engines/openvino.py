@@ -6,12 +6,18 @@ host to host; the precision hint below keeps them the same everywhere.
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
-import openvino
+
+# At import and at each conversion OpenVINO sends an event to an analytics server, from a process that it forks. A
+# missing telemetry package is a case it provides for; a device that encodes pictures should not phone home.
+sys.modules.setdefault("openvino_telemetry", cast(Any, None))
+
+import openvino  # noqa: E402
 
 
 class _OpenVINO:

@@ -1,0 +1,110 @@
+"""Full encode, uint8 picture in memory to payload bytes: the original PyTorch path against each engine.
+
+    python -m benchmarks.encode [--models ours_n0 ours_n4] [--threads 1 2] [--checkpoint FILE] [--rounds 15]
+
+The original path is what the paper's code does: ToTensor and Normalize, the eager encoder, CompressAI's compress.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import interleave
+
+
+def _picture() -> np.ndarray:
+    import sklearn.datasets
+
+    from runtime.preprocess import to_pixels
+
+    return to_pixels(Path(sklearn.datasets.__file__).parent / "images" / "flower.jpg", 224)
+
+
+def _original(model: str, checkpoint: str | None, threads: int) -> tuple[Callable[[], object], dict[str, Any]]:
+    import torch
+    from torchvision import transforms
+
+    from encoders.loading import load
+
+    torch.set_num_threads(threads)
+    loaded = load(model, file=Path(checkpoint) if checkpoint else None)
+    encoder, prior = loaded.model.encoder, loaded.model.prior
+    prior.update(force=True)
+    to_tensor = transforms.Compose(
+        [transforms.ToTensor(), transforms.Normalize(mean=loaded.spec.mean, std=loaded.spec.std)]
+    )
+    pixels = _picture()
+
+    @torch.no_grad()
+    def encode() -> bytes:
+        return prior.compress(encoder(to_tensor(pixels).unsqueeze(0)))[0]
+
+    return encode, {"payload_bytes": len(encode())}
+
+
+def _ours(bundle: str, threads: int, coder: str | None) -> tuple[Callable[[], object], dict[str, Any]]:
+    from runtime import Encoder
+
+    encoder, pixels = Encoder.open(bundle, threads=threads, coder=coder), _picture()
+    facts = {"payload_bytes": len(encoder.encode(pixels)) - 12, "coder": encoder.coder}
+    return lambda: encoder.encode(pixels), facts
+
+
+def _make(kind: str, **arguments: Any) -> tuple[Callable[[], object], dict[str, Any]]:
+    return {"original": _original, "ours": _ours}[kind](**arguments)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--models", nargs="+", default=["ours_n0", "ours_n4"])
+    parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
+    parser.add_argument("--precision", default="fp32")
+    parser.add_argument("--checkpoint", type=Path)
+    parser.add_argument("--coder")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--runs", type=int, default=15)
+    args = parser.parse_args()
+    from export import Request, export
+    from export.targets import TARGETS
+
+    checkpoint = str(args.checkpoint.resolve()) if args.checkpoint else None
+    with tempfile.TemporaryDirectory() as folder:
+        for model in args.models:
+            bundles = {
+                target: export(
+                    Request(model, target, args.precision, checkpoint=args.checkpoint, output=Path(folder) / model / target)
+                ).path
+                for target in TARGETS
+            }
+            for threads in args.threads:
+                workers = {
+                    "original (torch + CompressAI)": interleave.Worker(
+                        __file__, {"kind": "original", "model": model, "checkpoint": checkpoint, "threads": threads}, threads
+                    )
+                }
+                for target, bundle in bundles.items():
+                    arguments = {"kind": "ours", "bundle": str(bundle), "threads": threads, "coder": args.coder}
+                    workers[target] = interleave.Worker(__file__, arguments, threads)
+                _print(model, threads, workers, interleave.race(workers, args.rounds, args.runs))
+
+
+def _print(
+    model: str, threads: int, workers: dict[str, interleave.Worker], results: dict[str, tuple[float, float]]
+) -> None:
+    print(f"\n{model}, {threads} thread{'s' * (threads > 1)}, one 224x224 picture in memory to payload\n")
+    print("| path | ms | times faster | payload bytes | coder |\n|---|---|---|---|---|")
+    for name, (median, ratio) in results.items():
+        facts = workers[name].facts
+        coder = facts.get("coder", "CompressAI rANS")
+        print(f"| {name} | {median:.2f} | {ratio:.2f} | {facts['payload_bytes']} | {coder} |", flush=True)
+        workers[name].close()
+
+
+if __name__ == "__main__":
+    interleave.serve(_make) if interleave.is_worker() else main()
