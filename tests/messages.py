@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from runtime.coder.reference import ReferenceCoder, _Receiver
 from runtime.tables import TOTAL, WIDEST, Tables, integer_weights
 
 
@@ -36,3 +37,31 @@ def random_symbols(rng: np.random.Generator, tables: Tables, cells: int) -> np.n
     far = rng.random(symbols.shape) < rng.choice([0, 0.01, 0.3])
     symbols[far] = rng.integers(-0x8000, 0x8000, int(far.sum()))
     return symbols
+
+
+def walk_along_zeros(tables: Tables, first_byte: int, length: int) -> np.ndarray:
+    """Bins of one channel that hug a number of one byte and then zeros: its interval straddles a word boundary."""
+    coder = ReferenceCoder(tables)
+    receiver = _Receiver(bytes([first_byte]))
+    receiver.get(1, coder._flags[0])
+    bins = receiver.get(length, coder._rows[0])
+    return np.minimum(bins, int(tables.bins[0]) - 2)  # no escapes
+
+
+def flipped_words(tables: Tables, bins: list[int]) -> int:
+    """Longest run of finished words that one carry turns over when these bins follow a live flag, 0 if none does."""
+    low, span, words, longest = 0, (1 << 64) - 1, [], 0
+    zero = int(tables.zero_weight[0])
+    cumulative = [0, *np.cumsum(tables.row_weights(0).astype(object))]
+    steps = [(0, TOTAL - zero)] + [(cumulative[b], cumulative[b + 1] - cumulative[b]) for b in bins]
+    for left, weight in steps:
+        scale = span >> 24
+        low, span = low + scale * left, scale * weight
+        if low >> 64:
+            low -= 1 << 64
+            run = next((i for i, w in enumerate(reversed(words)) if w != 0xFFFFFFFF), len(words))
+            words = words[: len(words) - run - 1] + [words[-run - 1] + 1] + [0] * run
+            longest = max(longest, run + 1)
+        if span < 1 << 32:
+            words, low, span = [*words, low >> 32], (low << 32) & ((1 << 64) - 1), span << 32
+    return longest

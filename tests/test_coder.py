@@ -8,11 +8,11 @@ import pytest
 
 from runtime import coder as coders
 from runtime.coder.native import NativeCoder
-from runtime.coder.reference import ReferenceCoder, _Receiver
+from runtime.coder.reference import ReferenceCoder
 from runtime.coder.stock import ConstrictionCoder
 from runtime.errors import BadBody, CorruptBody, SymbolError, SymbolsLeftOver, UnknownName
 from runtime.tables import TOTAL, Tables
-from tests.messages import random_symbols, random_tables
+from tests.messages import flipped_words, random_symbols, random_tables, walk_along_zeros
 
 ALL = [NativeCoder, ConstrictionCoder, ReferenceCoder]
 THREE = Tables.build([[TOTAL // 4, TOTAL // 2, TOTAL // 4 - 1, 1]], [-1], [TOTAL // 2])
@@ -44,43 +44,20 @@ def test_reference_agrees_with_the_others():
         assert np.array_equal(ReferenceCoder(tables).decode(bodies.pop(), symbols.shape[1]), symbols)
 
 
-def _flipped_words(tables: Tables, bins: list[int]) -> int:
-    """Longest run of finished words that one carry turns over when these bins follow a live flag, 0 if none does."""
-    low, span, words, longest = 0, (1 << 64) - 1, [], 0
-    zero = int(tables.zero_weight[0])
-    cumulative = [0, *np.cumsum(tables.row_weights(0).astype(object))]
-    steps = [(0, TOTAL - zero)] + [(cumulative[b], cumulative[b + 1] - cumulative[b]) for b in bins]
-    for left, weight in steps:
-        scale = span >> 24
-        low, span = low + scale * left, scale * weight
-        if low >> 64:
-            low -= 1 << 64
-            run = next((i for i, w in enumerate(reversed(words)) if w != 0xFFFFFFFF), len(words))
-            words = words[: len(words) - run - 1] + [words[-run - 1] + 1] + [0] * run
-            longest = max(longest, run + 1)
-        if span < 1 << 32:
-            words, low, span = [*words, low >> 32], (low << 32) & ((1 << 64) - 1), span << 32
-    return longest
-
-
 def test_carries_ripple_through_many_words():
     """Walk along a number whose words are all zero: the interval straddles it, and the last symbol decides the side."""
     rng = np.random.default_rng(0)
     longest = 0
     for _ in range(40):
         tables = random_tables(rng, 1)
-        coder = ReferenceCoder(tables)
-        receiver = _Receiver(bytes([int(rng.integers(1, 128))]))
-        receiver.get(1, coder._flags[0])
-        bins = receiver.get(int(rng.integers(20, 600)), coder._rows[0])
+        bins = walk_along_zeros(tables, int(rng.integers(1, 128)), int(rng.integers(20, 600)))
         last = int(tables.bins[0]) - 2
-        bins[bins > last] = last  # no escapes here
         for end in range(last + 1) if last < 8 else rng.integers(0, last + 1, 8):
             bins[-1] = end
             symbols = (bins + tables.low[0]).reshape(1, -1).astype(np.int32)
             if not symbols.any():
                 continue
-            longest = max(longest, _flipped_words(tables, bins.tolist()))
+            longest = max(longest, flipped_words(tables, bins.tolist()))
             bodies = [make(tables).encode(symbols) for make in ALL]
             assert bodies[0] == bodies[1] == bodies[2]
             for make in ALL:

@@ -1,0 +1,92 @@
+"""Write the conformance vectors that coders in other languages are held against.
+
+    python -m tests.golden.make_vectors
+
+The reference coder writes them; the tests check that every coder reproduces them. Run it only when the wire format
+changes, which is a new version of the format.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from runtime.coder.reference import ReferenceCoder
+from runtime.errors import CorruptBody
+from runtime.payload import Payload, pack
+from runtime.tables import TOTAL, Tables
+from tests.messages import flipped_words, random_symbols, random_tables, walk_along_zeros
+
+VECTORS = Path(__file__).parent / "plain.json"
+
+
+def cases() -> dict[str, tuple[Tables, np.ndarray, tuple[int, int]]]:
+    """Name -> tables, symbols (channels, cells), grid."""
+    small = Tables.build(
+        [[TOTAL // 4, TOTAL // 2, TOTAL // 4 - 1, 1], [1, TOTAL - 5, 1, 1, 1, 1]],
+        [-1, -1],
+        [TOTAL // 2, TOTAL - TOTAL // 256],
+        [0.5, -0.125],
+    )
+    rng = np.random.default_rng(2026)
+    wide = random_tables(rng, 6)
+    lopsided = Tables.build([[TOTAL // 3, TOTAL // 5, TOTAL - TOTAL // 3 - TOTAL // 5 - 1, 1]], [-1], [1])
+    return {
+        "all zero": (small, np.zeros((2, 6)), (2, 3)),
+        "single symbol": (small, np.array([[1], [0]]), (1, 1)),
+        "edges of the range": (small, np.array([[-1, 0, 1, 1], [-1, 3, 3, -1]]), (2, 2)),
+        "one channel alive": (small, np.array([[0] * 12, [0] * 11 + [2]]), (3, 4)),
+        "every position escapes": (small, np.array([[2, -2, 0x7FFF, -0x8000], [4, -2, 300, -300]]), (4, 1)),
+        "words that carry": (lopsided, _carrying(lopsided), (4, 25)),
+        "random": (wide, random_symbols(rng, wide, 63), (7, 9)),
+        "random, wide tables": (wide, random_symbols(rng, wide, 20), (4, 5)),
+    }
+
+
+def _carrying(tables: Tables) -> np.ndarray:
+    """A message in which one carry turns over several finished words."""
+    for first_byte in range(1, 256):
+        try:
+            bins = walk_along_zeros(tables, first_byte, 100)
+        except CorruptBody:  # that number lies outside every symbol
+            continue
+        for end in range(3):
+            bins[-1] = end
+            if flipped_words(tables, bins.tolist()) >= 3:
+                return (bins + tables.low[0]).reshape(1, -1)
+    raise AssertionError("no message carries")
+
+
+def describe(tables: Tables, symbols: np.ndarray, grid: tuple[int, int]) -> dict[str, object]:
+    """One vector: everything as integers or hexadecimal, so that no parser can round it."""
+    symbols = symbols.astype(np.int32)
+    body = ReferenceCoder(tables).encode(symbols)
+    return {
+        "channels": [
+            {
+                "low": int(tables.low[c]),
+                "weights": tables.row_weights(c).tolist(),
+                "zero_weight": int(tables.zero_weight[c]),
+                "median_float32_hex": tables.medians[c : c + 1].astype(">f4").tobytes().hex(),
+            }
+            for c in range(tables.channels)
+        ],
+        "tables_sha256": tables.sha256,
+        "grid": list(grid),
+        "symbols": symbols.tolist(),
+        "body_hex": body.hex(),
+        "payload_hex": pack(Payload(tables.id, body)).hex(),
+        "payload_with_grid_hex": pack(Payload(tables.id, body, grid=grid)).hex(),
+    }
+
+
+def main() -> None:
+    vectors = {name: describe(*case) for name, case in cases().items()}
+    text = json.dumps({"format": "splitport wire format 1, plain codec", "vectors": vectors}, separators=(",", ":"))
+    VECTORS.write_text(text.replace('"channels"', '\n"channels"') + "\n")
+
+
+if __name__ == "__main__":
+    main()
