@@ -78,14 +78,18 @@ def main() -> None:
         for model in args.models:
             bundles = {
                 target: export(
-                    Request(model, target, args.precision, checkpoint=args.checkpoint, output=Path(folder) / model / target)
+                    Request(
+                        model, target, args.precision, checkpoint=args.checkpoint, output=Path(folder) / model / target
+                    )
                 ).path
                 for target in TARGETS
             }
             for threads in args.threads:
                 workers = {
                     "original (torch + CompressAI)": interleave.Worker(
-                        __file__, {"kind": "original", "model": model, "checkpoint": checkpoint, "threads": threads}, threads
+                        __file__,
+                        {"kind": "original", "model": model, "checkpoint": checkpoint, "threads": threads},
+                        threads,
                     )
                 }
                 for target, bundle in bundles.items():

@@ -81,9 +81,10 @@ def read_state(path: Path) -> State:
         raise CheckpointError(f"{path} is not a file; give the checkpoint itself with --checkpoint")
     if path.suffix == ".safetensors":
         try:
-            return load_file(path)
+            state: State = load_file(path)
         except SafetensorError as why:
             raise CheckpointError(f"{path.name} is not an intact safetensors file: {why}") from why
+        return state
     # Training scripts keep NumPy scalars among their results; these types hold numbers only.
     numbers = [np.dtype, np.ndarray, type(np.dtype("f8")), type(np.dtype("f4")), type(np.dtype("i8"))]
     scalar: Any = np._core.multiarray.scalar  # type: ignore[attr-defined]

@@ -38,7 +38,7 @@ class ResidualBlock(nn.Module):
 
 def make_encoder(blocks: int, latent_channels: int) -> nn.Sequential:
     """Patches, residual blocks (one GELU where there are none), projection."""
-    middle = [ResidualBlock(HIDDEN) for _ in range(blocks)] or [nn.GELU()]
+    middle: list[nn.Module] = [ResidualBlock(HIDDEN) for _ in range(blocks)] or [nn.GELU()]
     return nn.Sequential(nn.Conv2d(3, HIDDEN, PATCH, stride=PATCH), *middle, nn.Conv2d(HIDDEN, latent_channels, 1))
 
 

@@ -43,7 +43,7 @@ def seeded(spec: ModelSpec, seed: int) -> SplitModel:
 def _pictures(spec: ModelSpec) -> torch.Tensor:
     pixels = np.stack([draw(seed, spec.size) for seed in range(_PICTURES)])
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (spec.mean, spec.std))
-    return cast(torch.Tensor, (torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255 - mean) / std)
+    return (torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255 - mean) / std
 
 
 def _fit_prior(prior: nn.Module, centre: torch.Tensor, spread: torch.Tensor) -> None:

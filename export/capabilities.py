@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from encoders.registry import MODELS
 from runtime.engines import ENGINES
 
@@ -23,7 +25,7 @@ def capability_table() -> str:
     return f"{_markdown(models)}\n\n{_markdown(targets)}"
 
 
-def _markdown(rows: list[tuple[str, ...]]) -> str:
+def _markdown(rows: Sequence[tuple[str, ...]]) -> str:
     head, *body = rows
     lines = [head, tuple("---" for _ in head), *body]
     return "\n".join("| " + " | ".join(row) + " |" for row in lines)

@@ -40,9 +40,11 @@ def _run(args: argparse.Namespace) -> Report:
         return Report([capability_table()], {"models": sorted(registry.MODELS)})
     if not args.model or not args.target:
         raise UsageError("give --model and --target, or --list to see what there is")
-    registry.spec(args.model)  # a wrong name is told before anything slow is imported
+    model = registry.spec(args.model)  # a wrong name or size is told before anything slow is imported
+    if args.size is not None:
+        model.grid(args.size)
     if args.checkpoint and not args.checkpoint.is_file():
-        raise UsageError(f"checkpoint {args.checkpoint} does not exist")
+        raise UsageError(f"checkpoint {args.checkpoint} is not a file")
     # The pipeline imports torch, which takes seconds.
     from export.pipeline import Request, export
     from export.targets import TARGETS, check_pair, spec
@@ -67,11 +69,11 @@ def _add(report: Report, made: Exported) -> None:
     if not report.lines:
         report.lines.append(f"{manifest.model} {manifest.side}, weights: {manifest.weights}")
     parity = manifest.parity
-    checked = (
-        f"{100 * parity['agreement']:.3f} % of symbols equal to PyTorch's on {parity['pictures']} {parity['kind']} pictures"
-        if "agreement" in parity
-        else f"logits within {parity['largest_difference']:.1g} of PyTorch's"
-    )
+    if "agreement" in parity:
+        pictures = f"{parity['pictures']} {parity['kind']} pictures"
+        checked = f"{100 * parity['agreement']:.3f} % of symbols equal to PyTorch's on {pictures}"
+    else:
+        checked = f"logits within {parity['largest_difference']:.1g} of PyTorch's"
     report.lines.append(f"{made.path}  {made.file_bytes / 1e6:.2f} MB  {checked}")
     report.data["bundles"].append(
         {"path": str(made.path), "target": manifest.target, "graph_bytes": made.file_bytes, "parity": parity,

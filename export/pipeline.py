@@ -23,7 +23,7 @@ from export import parity, selftest
 from export.card import card
 from export.targets import TargetSpec, check_pair
 from export.targets import spec as target_spec
-from runtime.bundle import Bundle, Manifest, seal, staging, write_tables
+from runtime.bundle import Manifest, seal, staging, write_tables
 from runtime.encoder import Encoder
 from runtime.engines import open_engine
 from runtime.errors import SplitportError
@@ -149,9 +149,7 @@ def _convert(
             raise ConversionError(f"{target.name} could not convert {request.model}: {first} (see --debug)") from why
 
 
-def _pictures(
-    request: Request, size: int
-) -> tuple[Sequence[npt.NDArray[np.uint8]], str, dict[str, Any] | None]:
+def _pictures(request: Request, size: int) -> tuple[Sequence[npt.NDArray[np.uint8]], str, dict[str, Any] | None]:
     if request.pictures is None:
         return [draw(seed, size) for seed in range(1, 1 + _CHECK_PICTURES)], "drawn", None
     chosen = from_folder(request.pictures, _CHECK_PICTURES, size)

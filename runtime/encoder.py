@@ -108,9 +108,7 @@ class Decoder:
                 raise BundleError(f"{other.path} is for {its[0]}, not {mine[0]}: its tables are of no use here")
         self.bundle = bundles[0]
         self._tables = {b.tables.id: b.tables for b in bundles}
-        self._codecs = {
-            b.tables.id: codecs.make(b.manifest.codec, b.tables, coder) for b in reversed(bundles)
-        }
+        self._codecs = {b.tables.id: codecs.make(b.manifest.codec, b.tables, coder) for b in reversed(bundles)}
 
     @classmethod
     def open(cls, bundle: BundlePath, coder: str | None = None, tables: Sequence[BundlePath] = ()) -> Decoder:

@@ -37,7 +37,7 @@ def integer_weights(probabilities: npt.ArrayLike) -> npt.NDArray[np.uint32]:
         raise TablesError(f"a table needs a list of at least two probabilities, not shape {p.shape}")
     if not np.all(np.isfinite(p)) or np.any(p < 0) or p.sum() <= 0:
         raise TablesError("probabilities must be finite, not negative, and not all zero")
-    weights = np.maximum(np.floor(p / p.sum() * TOTAL), 1).astype(np.int64)
+    weights: npt.NDArray[np.int64] = np.maximum(np.floor(p / p.sum() * TOTAL), 1).astype(np.int64)
     weights[np.argmax(weights)] += TOTAL - weights.sum()
     if weights.min() < 1:
         raise TablesError(f"{p.size} bins do not fit into weights of sum 2^{PRECISION}")
@@ -124,9 +124,7 @@ class Tables:
         """The byte string that names these tables; docs/wire-format.md has its layout."""
         head = _MAGIC + struct.pack("<H", self.channels)
         arrays = (self.low.astype("<i2"), self.bins.astype("<u2"), self.zero_weight.astype("<u4"))
-        return head + b"".join(
-            a.tobytes() for a in (*arrays, self.medians.astype("<f4"), self.weights.astype("<u4"))
-        )
+        return head + b"".join(a.tobytes() for a in (*arrays, self.medians.astype("<f4"), self.weights.astype("<u4")))
 
     @cached_property
     def sha256(self) -> str:

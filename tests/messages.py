@@ -12,7 +12,10 @@ def random_tables(rng: np.random.Generator, channels: int) -> Tables:
     """Shapes a prior can take: narrow, wide, lopsided, and extreme weights of 1 and nearly all."""
     rows, lows = [], []
     for _ in range(channels):
-        low, high = -int(rng.integers(1, 1 + rng.choice([1, 4, 40, WIDEST]))), int(rng.integers(1, 1 + rng.choice([1, 30])))
+        low, high = (
+            -int(rng.integers(1, 1 + rng.choice([1, 4, 40, WIDEST]))),
+            int(rng.integers(1, 1 + rng.choice([1, 30]))),
+        )
         kind = rng.integers(4)
         size = high - low + 2
         if kind == 0:  # one bin takes all but the least

@@ -80,7 +80,11 @@ def _layouts(state: dict[str, torch.Tensor]) -> dict[str, object]:
         "filled tables": {"model": filled},
         "encoder only": {"model": sender},
         "bottleneck only, no prefix": {k.removeprefix("bottleneck_layer."): v for k, v in sender.items()},
-        "no constants": {k: v for k, v in state.items() if not k.endswith(("target", "bound", "_offset", "_cdf_length", "_quantized_cdf"))},
+        "no constants": {
+            k: v
+            for k, v in state.items()
+            if not k.endswith(("target", "bound", "_offset", "_cdf_length", "_quantized_cdf"))
+        },
     }
 
 
@@ -98,7 +102,11 @@ def test_every_layout_loads_to_the_same_weights(layout, trained, tmp_path):
     load(model, path, "encoder")
     for name in ("encoder", "prior"):
         ours, theirs = getattr(model, name).state_dict(), getattr(trained, name).state_dict()
-        assert all(torch.equal(ours[k], theirs[k]) for k in theirs if theirs[k].numel() and "_cdf" not in k and "_offset" not in k)
+        assert all(
+            torch.equal(ours[k], theirs[k])
+            for k in theirs
+            if theirs[k].numel() and "_cdf" not in k and "_offset" not in k
+        )
 
 
 def test_safetensors(trained, tmp_path):

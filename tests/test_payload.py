@@ -115,7 +115,7 @@ def test_any_byte_string_gives_a_typed_error_or_a_valid_tensor(coder, data):
     except PayloadError:
         return
     assert symbols.dtype == np.int32 and symbols.ndim == 3 and symbols.shape[0] == 2
-    assert -0x8000 <= symbols.min() and symbols.max() <= 0x7FFF
+    assert symbols.min() >= -0x8000 and symbols.max() <= 0x7FFF
 
 
 def test_memory_is_bounded_by_the_limits_not_by_the_payload():

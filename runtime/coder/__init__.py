@@ -24,6 +24,8 @@ Symbols = npt.NDArray[np.int32]
 class Coder(Protocol):
     """Turns symbols of shape (channels, cells) into a body and back."""
 
+    def __init__(self, tables: Tables) -> None: ...
+
     def encode(self, symbols: Symbols) -> bytes:
         """The canonical body of these symbols; SymbolError if one is outside 16 bits."""
         ...

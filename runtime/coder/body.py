@@ -76,9 +76,7 @@ def _words_in_window(low: int, span: int) -> int:
     return 2 if (low + span) >> 32 & 0xFFFFFFFF == point & 0xFFFFFFFF else 1
 
 
-def check_rules(
-    symbols: Symbols, alive: npt.NDArray[np.bool_], escaped: npt.NDArray[np.bool_], tables: Tables
-) -> None:
+def check_rules(symbols: Symbols, alive: npt.NDArray[np.bool_], escaped: npt.NDArray[np.bool_], tables: Tables) -> None:
     """Refuse what decodes but no sender writes: a live channel of zeros, an escape for a value that has a bin."""
     high = tables.low + tables.bins.astype(np.int32) - 2
     has_bin = (symbols >= tables.low[:, None]) & (symbols <= high[:, None])

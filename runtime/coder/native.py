@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import importlib.machinery
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,17 +34,23 @@ def _library() -> ctypes.CDLL:
 
 
 class _CTables(ctypes.Structure):
-    _fields_ = [
+    _fields_ = (
         ("channels", ctypes.c_uint32),
-        *((name, ctypes.c_void_p) for name in ("row", "bins", "low", "zero_weight", "cumulative", "bucket")),
-    ]
+        ("row", ctypes.c_void_p),
+        ("bins", ctypes.c_void_p),
+        ("low", ctypes.c_void_p),
+        ("zero_weight", ctypes.c_void_p),
+        ("cumulative", ctypes.c_void_p),
+        ("bucket", ctypes.c_void_p),
+    )
 
 
 _lib = _library()
 _encode, _decode = _lib.sp_encode_plain, _lib.sp_decode_plain
 _encode.restype = _decode.restype = ctypes.c_int64
-_encode.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t] + [ctypes.c_void_p] * 2 + [ctypes.c_size_t]
-_decode.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p]
+_POINTER, _SIZE = ctypes.c_void_p, ctypes.c_size_t
+_encode.argtypes = (_POINTER, _POINTER, _SIZE, _POINTER, _POINTER, _SIZE)
+_decode.argtypes = (_POINTER, ctypes.c_char_p, _SIZE, _POINTER, _SIZE, _POINTER)
 
 
 class NativeCoder:
@@ -53,7 +60,7 @@ class NativeCoder:
         cumulative, bucket = _layout(tables)
         self._channels = tables.channels
         # The C side keeps bare pointers into these arrays, so they must live as long as the coder.
-        self._arrays = {
+        self._arrays: dict[str, npt.NDArray[Any]] = {
             "row": (tables.row[:-1] + np.arange(tables.channels)).astype(np.uint32),
             "bins": tables.bins,
             "low": tables.low,

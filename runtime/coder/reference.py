@@ -94,11 +94,11 @@ class ReferenceCoder:
         """See :class:`runtime.coder.Coder`."""
         check_range(symbols)
         sender = _Sender()
-        alive = symbols.any(axis=1)
+        alive = [bool(row.any()) for row in symbols]
         for is_alive, flags in zip(alive, self._flags, strict=True):
             sender.put([int(not is_alive)], flags)
         escaped: list[Symbols] = []
-        for channel in np.flatnonzero(alive):
+        for channel in np.flatnonzero(alive).tolist():
             bins, values = to_bins(symbols[channel], self._tables, channel)
             sender.put(bins.tolist(), self._rows[channel])
             escaped.append(values)

@@ -51,7 +51,7 @@ class ConstrictionCoder:
         alive = symbols.any(axis=1)
         coder.encode((~alive).astype(np.int32), _Model(perfect=False), self._flags)
         escaped: list[Symbols] = []
-        for channel in np.flatnonzero(alive):
+        for channel in np.flatnonzero(alive).tolist():
             bins, values = to_bins(symbols[channel], self._tables, channel)
             coder.encode(bins, self._models[channel])
             escaped.append(values)

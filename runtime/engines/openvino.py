@@ -17,7 +17,7 @@ import numpy.typing as npt
 # missing telemetry package is a case it provides for; a device that encodes pictures should not phone home.
 sys.modules.setdefault("openvino_telemetry", cast(Any, None))
 
-import openvino  # noqa: E402
+import openvino as openvino  # noqa: E402
 
 
 class _OpenVINO:

@@ -33,7 +33,11 @@ def test_vector(name, coder):
     vector = VECTORS[name]
     tables = _tables(vector)
     assert tables.sha256 == vector["tables_sha256"]
-    body, symbols, grid = bytes.fromhex(vector["body_hex"]), np.array(vector["symbols"], np.int32), tuple(vector["grid"])
+    body, symbols, grid = (
+        bytes.fromhex(vector["body_hex"]),
+        np.array(vector["symbols"], np.int32),
+        tuple(vector["grid"]),
+    )
     _, made = coders.make(coder, tables)
     assert made.encode(symbols) == body
     assert np.array_equal(made.decode(body, grid[0] * grid[1]), symbols)

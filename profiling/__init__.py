@@ -1,0 +1,1 @@
+"""Measure bundles on the machine they run on, and print what was measured. No torch."""

@@ -1,0 +1,82 @@
+"""The command line of the profiler."""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import platform
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+from profiling import records, reports
+from profiling.measure import measure
+from runtime import cli
+from runtime.bundle import Bundle
+from runtime.cli import Report, progress
+from runtime.errors import UsageError
+from runtime.files import write_atomically
+
+_PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line; returns the exit code."""
+    parser = cli.Parser(prog="python -m profiling", description="Measure encoders and print latency tables.")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    run = commands.add_parser("run", help="measure bundles on this machine")
+    run.add_argument("bundles", type=Path, nargs="+", metavar="BUNDLE")
+    run.add_argument("--images", type=Path, required=True, help="a folder of pictures, or one picture")
+    run.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="results, one JSON object a line")
+    run.add_argument("--runs", type=int, default=100, help="counted encodes (default: 100)")
+    run.add_argument("--threads", type=int, help="threads of the engine; by default its own choice")
+    run.add_argument("--engine", help="inference engine; by default the one of the bundle's target")
+    run.add_argument("--device-name", default=platform.node(), help="what the report calls this machine")
+    run.set_defaults(command=_run)
+    report = commands.add_parser("report", help="print a table from results")
+    report.add_argument("results", type=Path, nargs="+")
+    report.add_argument("--format", default="pcs", help=f"one of: {', '.join(reports.FORMATS)}")
+    report.add_argument("-o", "--output", type=Path, metavar="FILE")
+    report.set_defaults(command=_report)
+    for subparser in (run, report):
+        cli.common(subparser)
+    return cli.run(parser, argv)
+
+
+def _run(args: argparse.Namespace) -> Report:
+    pictures = _pictures(args.images)
+    if args.runs < 1:
+        raise UsageError(f"--runs must be at least 1, not {args.runs}")
+    for bundle in args.bundles:  # before anything takes time
+        Bundle.open(bundle)
+    made = []
+    for bundle in progress(args.bundles, "measuring"):
+        # Each in a process of its own: engines that share one steal each other's threads.
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+            job = pool.submit(measure, bundle, pictures, args.runs, args.threads, args.engine, args.device_name)
+            made.append(job.result())
+    records.write(args.output, made)
+    lines = [
+        f"{r.model} {r.target} {r.precision}: {r.stages['total']['p50']:.2f} ms (network "
+        f"{r.stages['network']['p50']:.2f}, code {r.stages['code']['p50']:.2f}), "
+        f"{r.payload_bytes['mean']:.0f} payload bytes, {r.bpp:.3f} bpp"
+        for r in made
+    ]
+    return Report([*lines, f"{args.output}: {len(made)} record{'s' * (len(made) != 1)}"], {"records": len(made)})
+
+
+def _report(args: argparse.Namespace) -> Report:
+    text = reports.render(args.format, [r for path in args.results for r in records.read(path)])
+    if args.output:
+        write_atomically(args.output, (text + "\n").encode())
+        return Report([str(args.output)], {"output": str(args.output)})
+    return Report([text], {"report": text})
+
+
+def _pictures(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    found = sorted(p for p in path.rglob("*") if p.suffix.lower() in _PICTURES) if path.is_dir() else []
+    if not found:
+        raise UsageError(f"{path} is neither a picture nor a folder of pictures")
+    return found
