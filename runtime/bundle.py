@@ -8,7 +8,6 @@ temporary directory beside the target that is renamed when complete, so a half-w
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import json
 import os
@@ -26,6 +25,7 @@ from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from runtime.errors import BundleError, TablesError
+from runtime.files import reason
 from runtime.payload import Grid, Limits
 from runtime.tables import Tables
 
@@ -204,8 +204,7 @@ def staging(target: Path) -> Iterator[Path]:
         temporary.chmod(0o755)
         _replace(temporary, target)
     except OSError as why:
-        reason = os.strerror(why.errno or errno.EIO)
-        raise BundleError(f"cannot write {target}: {reason}; choose another --output") from why
+        raise BundleError(f"cannot write {target}: {reason(why)}; choose another --output") from why
     finally:
         if temporary:
             shutil.rmtree(temporary, ignore_errors=True)

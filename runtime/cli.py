@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
@@ -55,7 +56,7 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> i
         else:
             print(f"{parser.prog}: {_one_line(why)}", file=sys.stderr)
         if args.json:
-            print(json.dumps({"ok": False, "error": type(why).__name__, "message": _one_line(why)}))
+            _say(json.dumps({"ok": False, "error": type(why).__name__, "message": _one_line(why)}))
         return 2 if isinstance(why, UsageError) else 1
     except KeyboardInterrupt:
         print(f"{parser.prog}: interrupted", file=sys.stderr)
@@ -64,10 +65,19 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> i
         print(f"{parser.prog}: {' '.join(failure.split())}", file=sys.stderr)
     if args.json:
         failed = {"failures": report.failures} if report.failures else {}
-        print(json.dumps({"ok": not report.failures, **report.data, **failed}))
-    else:
-        print("\n".join(report.lines))
+        _say(json.dumps({"ok": not report.failures, **report.data, **failed}))
+    elif report.lines:
+        _say("\n".join(report.lines))
     return 1 if report.failures else 0
+
+
+def _say(text: str) -> None:
+    encoding = sys.stdout.encoding or "utf-8"
+    try:
+        # A file's name may hold what the terminal's encoding does not.
+        print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
+    except BrokenPipeError:  # `| head` has seen enough; the interpreter must not try to flush again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _one_line(why: BaseException) -> str:

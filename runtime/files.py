@@ -16,7 +16,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     try:
         _write_and_rename(path, content)
     except OSError as why:
-        raise SplitportError(f"cannot write {path}: {why.strerror}; choose another place with -o") from why
+        raise SplitportError(f"cannot write {path}: {reason(why)}; choose another place with -o") from why
 
 
 def _write_and_rename(path: Path, content: bytes) -> None:
@@ -31,6 +31,11 @@ def _write_and_rename(path: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             Path(temporary).unlink()
         raise
+
+
+def reason(why: OSError) -> str:
+    """In words; where a file stands in the place of a directory, mkdir would say "File exists"."""
+    return "Not a directory" if isinstance(why, FileExistsError) else why.strerror or type(why).__name__
 
 
 def outputs_for(inputs: Sequence[Path], folder: Path, suffix: str) -> list[Path]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from runtime.cli import Report, progress
 from runtime.commands import add_engine_arguments
-from runtime.errors import PayloadError
+from runtime.errors import PayloadError, UsageError
 from runtime.receiver import Receiver
 
 
@@ -22,6 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Report:
     """Predict from each payload."""
+    if args.top < 1:
+        raise UsageError(f"--top must be at least 1, not {args.top}")
     receiver = Receiver.open(
         args.bundle, tables=args.tables, engine=args.engine, threads=args.threads, coder=args.coder
     )
