@@ -80,8 +80,6 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         # convert("RGB") would clip 16-bit greys at 255 instead of scaling them.
         deep = np.asarray(image).astype(np.int64).clip(0, 0xFFFF)
         image = Image.fromarray((deep >> 8).astype(np.uint8))
-    elif image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")  # the way to RGB on which Pillow does not warn
     elif image.mode == "F":
         raise PictureError("a floating-point picture has no agreed white point; convert it to 8 bits first")
     return image if image.mode == "RGB" else image.convert("RGB")
@@ -97,4 +95,4 @@ def _resize_and_crop(image: Image.Image, size: int) -> Pixels:
     if resized != image.size:
         image = image.resize(resized, Image.Resampling.BILINEAR)
     left, top = round((image.width - size) / 2), round((image.height - size) / 2)
-    return np.ascontiguousarray(np.asarray(image.crop((left, top, left + size, top + size))))
+    return np.array(image.crop((left, top, left + size, top + size)))

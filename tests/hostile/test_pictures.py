@@ -67,6 +67,18 @@ def test_content(tmp_path: Path, content: bytes, said: str) -> None:
     assert said in refused(path)
 
 
+def test_pillow_raises_something_else(tmp_path: Path) -> None:
+    """Not all that Pillow raises is an OSError: for an odd DDS it is NotImplementedError, for AVIF RuntimeError."""
+    path = tmp_path / "odd.dds"
+    Image.new("RGB", (8, 8)).save(path)
+    data = bytearray(path.read_bytes())
+    data[80] = 0x81  # flags of the pixel format
+    path.write_bytes(data)
+    with pytest.raises(NotImplementedError), Image.open(path):
+        pass
+    assert "damaged or unreadable" in refused(path)
+
+
 @pytest.mark.parametrize("suffix", [".jpg", ".png"])
 def test_truncated(tmp_path: Path, intact: dict[str, bytes], suffix: str) -> None:
     """A download cut short is refused, not padded with grey; whole it is fine."""
