@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -47,6 +46,8 @@ class EngineSpec:
     @property
     def version(self) -> str | None:
         """Installed version, with the distribution's name; None where it is missing."""
+        from importlib.metadata import PackageNotFoundError, version  # costs a third of the runtime's own import
+
         for package in self.packages:
             try:
                 return f"{package} {version(package)}"

@@ -1,0 +1,48 @@
+# Every target sets up what it needs in .venv, from a bare clone, with plain pip.
+PYTHON ?= python3
+PY := .venv/bin/python
+READY := .venv/.ready
+DEMO := build/demo
+# A photograph that scikit-learn carries.
+PHOTO = $(shell $(PY) -c "import importlib.util, pathlib; print(pathlib.Path(importlib.util.find_spec('sklearn').origin).parent / 'datasets/images/flower.jpg')")
+
+.PHONY: setup demo test check format bench clean
+
+setup: $(READY)
+
+$(READY): pyproject.toml setup.py runtime/coder/range_coder.c
+	@test -x $(PY) || $(PYTHON) -m venv .venv
+	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[export,dev]'
+	@touch $@
+
+demo: $(READY)
+	@echo "Demo with seeded, untrained weights: the bytes and times are real, the predicted classes mean nothing."
+	$(PY) -m export --model ours_n4 --target tflite
+	$(PY) -m export --model ours_n4 --target onnx --side receiver
+	$(PY) -m runtime encode bundles/ours_n4-tflite-fp32 $(PHOTO) -o $(DEMO)
+	$(PY) -m runtime decode bundles/ours_n4-tflite-fp32 $(DEMO)/flower.spl -o $(DEMO)
+	$(PY) -m runtime predict bundles/ours_n4-onnx-fp32-receiver $(DEMO)/flower.spl --top 3
+	$(PY) -m profiling run bundles/ours_n4-tflite-fp32 --images $(PHOTO) --threads 1 -o $(DEMO)/results.jsonl
+	@echo
+	@$(PY) -m profiling report $(DEMO)/results.jsonl --format pcs
+
+test: $(READY)
+	$(PY) -m pytest -q
+
+check: $(READY)
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+format: $(READY)
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+bench: $(READY)
+	$(PY) -W ignore -m benchmarks.coder
+	$(PY) -W ignore -m benchmarks.encode
+	$(PY) -W ignore -m benchmarks.cold
+
+clean:
+	rm -rf build bundles dist *.egg-info

@@ -1,0 +1,129 @@
+"""The documents are true: their commands run, their Python runs, their tables are the registries'."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from export.capabilities import capability_table
+from tests.conftest import ROOT
+
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(document: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", document.read_text(), re.MULTILINE | re.DOTALL)
+
+
+def commands(document: Path) -> list[str]:
+    lines = "\n".join(blocks(document, "sh")).splitlines()
+    return [line.partition("  #")[0].strip() for line in lines if line.strip()]
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory, photographs):
+    """Where a newcomer stands: an empty directory with a picture."""
+    folder = tmp_path_factory.mktemp("newcomer")
+    (folder / "picture.jpg").write_bytes(photographs[1].read_bytes())
+    return folder
+
+
+def test_readme_commands_and_python_run(workplace):
+    """In the order in which they stand."""
+    environment = os.environ | {"PYTHONWARNINGS": "ignore"}
+    ran = 0
+    for command in commands(ROOT / "README.md"):
+        if not command.startswith("python -m"):
+            continue
+        words = [sys.executable, *shlex.split(command)[1:]]
+        done = subprocess.run(words, cwd=workplace, capture_output=True, text=True, env=environment)
+        assert done.returncode == 0, f"{command}\n{done.stderr}"
+        assert "Traceback" not in done.stderr
+        ran += 1
+    assert ran >= 9
+    for snippet in blocks(ROOT / "README.md", "python"):
+        done = subprocess.run([sys.executable, "-c", snippet], cwd=workplace, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_command_is_one_we_know(document):
+    """make targets exist, extras exist; anything else in a shell block is run by the tests here."""
+    targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for command in commands(document):
+        words = shlex.split(command)
+        if words[0] == "make":
+            assert set(words[1:]) <= targets, command
+        else:
+            assert words[:2] == ["python", "-m"], command
+            assert document.name == "README.md", f"{command} in {document.name} is run by no test"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_extras_and_links_exist(document):
+    text = document.read_text()
+    optional = (ROOT / "pyproject.toml").read_text().partition("[project.optional-dependencies]")[2]
+    extras = re.findall(r"^([a-z]+) = \[", optional.partition("\n[project.scripts]")[0], re.MULTILINE)
+    assert set(re.findall(r"splitport\[([a-z]+)\]", text)) <= set(extras)
+    for link in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert (document.parent / link).exists(), link
+
+
+def test_capability_table_in_the_readme_is_the_registries():
+    inside = README.partition("<!-- capabilities -->")[2].partition("<!-- /capabilities -->")[0]
+    assert inside.strip() == capability_table(), "paste the output of: python -m export --list"
+
+
+def test_model_page_registers_a_model():
+    """The page's snippet works as it stands, and the name is then known to the exporter."""
+    program = (
+        blocks(ROOT / "docs" / "adding-a-model.md", "python")[0]
+        + "\nfrom export.capabilities import capability_table\nassert 'my_encoder' in capability_table()"
+    )
+    subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True, capture_output=True)
+
+
+def test_wire_format_page_agrees_with_the_code():
+    """The page as a program: its rules, transcribed, give the vectors' bytes."""
+    import json
+
+    vectors = json.loads((ROOT / "tests" / "golden" / "plain.json").read_text())["vectors"]
+    for vector in vectors.values():
+        assert _body_by_the_page(vector).hex() == vector["body_hex"]
+
+
+def _body_by_the_page(vector: dict) -> bytes:
+    low, span, words = 0, 2**64 - 1, 0
+
+    def code(weights: list[int], index: int) -> None:
+        nonlocal low, span, words
+        scale = span // 2**24
+        low, span = low + scale * sum(weights[:index]), scale * weights[index]
+        if span < 2**32:
+            low, span, words = low * 2**32, span * 2**32, words + 1
+
+    escaped = []
+    for channel, symbols in zip(vector["channels"], vector["symbols"], strict=True):
+        code([2**24 - channel["zero_weight"], channel["zero_weight"]], int(not any(symbols)))
+    for channel, symbols in zip(vector["channels"], vector["symbols"], strict=True):
+        for symbol in symbols if any(symbols) else []:
+            inside = 0 <= symbol - channel["low"] <= len(channel["weights"]) - 2
+            code(channel["weights"], symbol - channel["low"] if inside else len(channel["weights"]) - 1)
+            escaped += [] if inside else [symbol]
+    for symbol in escaped:
+        zigzag = ((symbol << 1) ^ (symbol >> 31)) & 0xFFFF
+        code([2**16] * 256, zigzag >> 8)
+        code([2**16] * 256, zigzag & 255)
+    for k in range(9):
+        step = 2 ** (64 - 8 * k)
+        point = -(-low // step) * step
+        if point - low < span:
+            break
+    return point.to_bytes(8 + 4 * words, "big").rstrip(b"\0")
