@@ -12,7 +12,7 @@ from encoders import registry
 from export.capabilities import capability_table
 from runtime import cli
 from runtime.cli import Report, progress
-from runtime.errors import UsageError
+from runtime.errors import SplitportError, UsageError
 
 if TYPE_CHECKING:
     from export.pipeline import Exported
@@ -60,7 +60,14 @@ def _run(args: argparse.Namespace) -> Report:
         if args.output:
             output = args.output / request.default_output.name if args.target == "all" else args.output
             request = Request(**{**asdict(request), "output": output})
-        _add(report, export(request))
+        try:
+            _add(report, export(request))
+        except UsageError:
+            raise
+        except SplitportError as why:
+            if len(names) == 1 or args.debug:
+                raise
+            report.failures.append(f"{name}: {why}")  # the other targets may well succeed
     return report
 
 

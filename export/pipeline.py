@@ -92,6 +92,7 @@ def export(request: Request) -> Exported:
 def _encoder(
     request: Request, loaded: Loaded, target: TargetSpec, prior_tables: Tables, size: int, grid: Grid, directory: Path
 ) -> Manifest:
+    pictures, kind, provenance = _pictures(request, size)
     options = dict(target.device_options)
     half = request.precision == "fp16" and target.stored_bits["fp16"] == 32
     device = DeviceEncoder(loaded.model, loaded.spec, medians(loaded.model.prior), half=half, **options).eval()
@@ -103,7 +104,6 @@ def _encoder(
     seal(directory, draft)
 
     eager = DeviceEncoder(loaded.model, loaded.spec, medians(loaded.model.prior), **options).eval()
-    pictures, kind, provenance = _pictures(request, size)
     with quiet(request.debug):
         encoder = Encoder.open(directory)
         measured = parity.measure(encoder, eager, pictures, kind, request.precision)
@@ -146,7 +146,7 @@ def _convert(
                 return converter.convert(module, example, request.precision, directory, stem)
         except Exception as why:  # converters raise anything
             first = (str(why).strip().splitlines() or [type(why).__name__])[0]
-            raise ConversionError(f"{target.name} could not convert {request.model}: {first} (see --debug)") from why
+            raise ConversionError(f"the converter failed on {request.model}: {first} (see --debug)") from why
 
 
 def _pictures(request: Request, size: int) -> tuple[Sequence[npt.NDArray[np.uint8]], str, dict[str, Any] | None]:

@@ -1,8 +1,10 @@
 """splitport's runtime: picture in, payload out, and back. NumPy only; never torch.
 
-    from runtime import Encoder, Decoder, Receiver
-    encoder = Encoder.open("bundles/ours_n4-tflite-fp32")
-    payload = encoder.encode("picture.jpg")
+In short::
+
+    from runtime import Decoder, Encoder
+
+    payload = Encoder.open("bundles/ours_n4-tflite-fp32").encode("picture.jpg")
     symbols = Decoder.open("bundles/ours_n4-onnx-fp32").symbols(payload)
 """
 

@@ -87,7 +87,7 @@ class Encoder:
         return data
 
     def _run(self, pixels: npt.NDArray[np.uint8]) -> Symbols:
-        output = self._engine.run(pixels.reshape(1, *pixels.shape))
+        output = engines.run(self._engine, pixels.reshape(1, *pixels.shape))
         if output.shape != (1, *self._shape):
             raise BundleError(
                 f"{self.bundle.graph} gave {list(output.shape)} instead of symbols {[1, *self._shape]}; "

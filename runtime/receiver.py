@@ -56,7 +56,7 @@ class Receiver:
         expected = self.bundle.manifest.latent_shape
         if latent.shape != expected:
             raise TooLarge(f"the payload's latent is {latent.shape}; this receiver was exported for {expected}")
-        output = self._engine.run(latent[np.newaxis])
+        output = engines.run(self._engine, latent[np.newaxis])
         return np.array(output[0], dtype=np.float32)
 
     def predict(self, data: bytes) -> Prediction:

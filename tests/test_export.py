@@ -213,3 +213,43 @@ def test_unsupported_pairs_are_refused_before_anything_happens(tmp_path):
         with pytest.raises(UsageError):
             export(request)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_engine_that_fails_on_a_graph_says_so_in_one_line(make_bundle, pixels, monkeypatch):
+    encoder = Encoder.open(make_bundle("ours_n0"))
+    monkeypatch.setattr("runtime.encoder.to_pixels", lambda picture, size: picture[:100].copy())
+    with pytest.raises(EngineError, match="the graph cannot be run"):
+        encoder.encode(pixels[0])
+
+
+def test_litert_falls_back_to_the_older_package(make_bundle, pixels, monkeypatch):
+    """tflite_runtime offers the same interface; here it is played by the newer package under its name."""
+    import sys
+
+    from ai_edge_litert import interpreter
+
+    expected = Encoder.open(make_bundle("ours_n0", "tflite")).symbols(pixels[0])
+    monkeypatch.setitem(sys.modules, "ai_edge_litert.interpreter", None)
+    monkeypatch.setitem(sys.modules, "tflite_runtime", type(sys)("tflite_runtime"))
+    monkeypatch.setitem(sys.modules, "tflite_runtime.interpreter", interpreter)
+    monkeypatch.delitem(sys.modules, "runtime.engines.litert", raising=False)
+    assert np.array_equal(Encoder.open(make_bundle("ours_n0", "tflite")).symbols(pixels[0]), expected)
+
+
+def test_one_failing_target_of_all_does_not_stop_the_others(monkeypatch, tmp_path, capfd):
+    from export.commands import main
+    from export.targets import onnx
+
+    def fail(*_: object) -> str:
+        raise RuntimeError("no such operator")
+
+    monkeypatch.setattr(onnx, "convert", fail)
+    assert main(["--model", "ours_n0", "--target", "all", "--output", str(tmp_path)]) == 1
+    out, err = capfd.readouterr()
+    assert err.strip().splitlines() == [
+        "python -m export: onnx: the converter failed on ours_n0: no such operator (see --debug)"
+    ]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "ours_n0-executorch-fp32", "ours_n0-openvino-fp32", "ours_n0-tflite-fp32",
+    ]  # fmt: skip
+    assert out.count("100.000 %") == 3

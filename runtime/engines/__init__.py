@@ -108,3 +108,12 @@ def open_engine(name: str | None, target: str, graph: Path, precision: str, thre
             raise
         raise EngineError(f"engine {engine.name} cannot load {graph.name}: {str(why).splitlines()[0]}") from why
     return opened
+
+
+def run(engine: Engine, array: npt.NDArray[Any]) -> npt.NDArray[np.generic]:
+    """Run a loaded graph; whatever an engine raises becomes one EngineError."""
+    try:
+        return engine.run(array)
+    except Exception as why:  # each engine has exceptions of its own, without a common base
+        first = (str(why).strip().splitlines() or [type(why).__name__])[0]
+        raise EngineError(f"the graph cannot be run: {first}; python -m runtime selftest BUNDLE tells more") from why

@@ -40,9 +40,7 @@ def test_encode(
     """Files hold what the Python interface gives, whichever coder; the JSON tells bytes and milliseconds."""
     bundle = make_bundle()
     encoder, more = Encoder.open(bundle), ["--coder", coder] if coder else []
-    outcome = call(
-        "runtime", "encode", bundle, *photographs, "-o", tmp_path / "out", "--threads", 1, *more, "--json"
-    )
+    outcome = call("runtime", "encode", bundle, *photographs, "-o", tmp_path / "out", "--threads", 1, *more, "--json")
     assert (outcome.code, outcome.err) == (0, "")
     told = json.loads(outcome.out)
     assert told["ok"] and len(told["payloads"]) == 2
@@ -58,9 +56,7 @@ def test_encode(
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == ["china.spl", "flower.spl"]
 
 
-def test_encode_for_people(
-    call: Callable, make_bundle: Callable[..., Path], picture: Path, tmp_path: Path
-) -> None:
+def test_encode_for_people(call: Callable, make_bundle: Callable[..., Path], picture: Path, tmp_path: Path) -> None:
     """One line for each picture names file, bytes and time; encoding again overwrites."""
     for _ in range(2):
         outcome = call("runtime", "encode", make_bundle(), picture, "-o", tmp_path)
@@ -161,11 +157,7 @@ def test_doctor(call: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("runtime.coder._load", lambda name: object if name == "reference" else None)
     monkeypatch.setattr("runtime.engines.EngineSpec.version", None)
     outcome = call("runtime", "doctor")
-    assert (
-        outcome.code == 0
-        and "native is missing" in outcome.out
-        and "no engine: decoding works" in outcome.out
-    )
+    assert outcome.code == 0 and "native is missing" in outcome.out and "no engine: decoding works" in outcome.out
     assert all(engine.install in outcome.out for engine in ENGINES.values())
 
 

@@ -173,9 +173,7 @@ def test_json_and_debug(
 
     outcome = call(program, *words, "--debug")
     assert outcome.code == code and outcome.out == ""
-    assert (
-        outcome.err.startswith("Traceback (most recent call last)") and error in outcome.err.splitlines()[-1]
-    )
+    assert outcome.err.startswith("Traceback (most recent call last)") and error in outcome.err.splitlines()[-1]
 
 
 def test_one_broken_among_many(call: Callable, places: dict[str, Path]) -> None:
@@ -211,9 +209,9 @@ def test_payload_of_another_model(call: Callable, places: dict[str, Path]) -> No
     [
         (
             RuntimeError("operator Frobnicate\nis not there\n"),
-            "onnx could not convert ours_n0: operator Frobnicate (see",
+            "the converter failed on ours_n0: operator Frobnicate (see",
         ),
-        (MemoryError(), "onnx could not convert ours_n0: MemoryError (see"),
+        (MemoryError(), "the converter failed on ours_n0: MemoryError (see"),
         (OSError(28, "No space left on device"), "No space left on device"),
         (KeyboardInterrupt(), "interrupted"),
     ],
@@ -279,9 +277,7 @@ def process() -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
 
     def run(*command: object, **more: object) -> subprocess.CompletedProcess[str]:
         words = [sys.executable, *map(str, command)]
-        return subprocess.run(
-            words, cwd=ROOT, text=True, timeout=120, check=False, capture_output=True, **more
-        )
+        return subprocess.run(words, cwd=ROOT, text=True, timeout=120, check=False, capture_output=True, **more)
 
     return run
 
@@ -296,9 +292,7 @@ def process() -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
         (f"export {N0} --checkpoint {{tmp}}/noise.pt --output {{out}}", FAILED, "noise.pt"),
     ],
 )  # fmt: skip
-def test_real_process(
-    process: Callable, places: dict[str, Path], arguments: str, code: int, said: str
-) -> None:
+def test_real_process(process: Callable, places: dict[str, Path], arguments: str, code: int, said: str) -> None:
     """In a process of its own, what libraries print when they are imported does not reach the user either."""
     done = process("-m", *arguments.format(**places).split())
     assert (done.returncode, done.stdout) == (code, "")
@@ -312,7 +306,5 @@ def test_unprintable_name_and_closed_pipe(process: Callable, places: dict[str, P
     done = process("-m", "runtime", "encode", places["bundle"], odd, "-o", places["out"], env=strict)
     assert (done.returncode, done.stderr) == (0, "") and r"na\udcefve.spl" in done.stdout
     line = f"{sys.executable} -m runtime inspect {places['bundle']} | true; exit ${{PIPESTATUS[0]}}"
-    done = subprocess.run(
-        ["bash", "-c", line], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
-    )
+    done = subprocess.run(["bash", "-c", line], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")

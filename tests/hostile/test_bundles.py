@@ -99,9 +99,7 @@ def test_manifest_of_something_else(bundle: Path, content: bytes) -> None:
     assert f"{bundle / MANIFEST} is altered" in refused(bundle)
 
 
-@pytest.mark.parametrize(
-    "name", ["../outside", "selftest/../../outside", "/etc/hostname", "..\\outside", ".."]
-)
+@pytest.mark.parametrize("name", ["../outside", "selftest/../../outside", "/etc/hostname", "..\\outside", ".."])
 def test_file_outside(bundle: Path, name: str) -> None:
     """A manifest cannot make the runtime read a file outside its bundle, even one that matches."""
     outside = bundle.parent / "outside"

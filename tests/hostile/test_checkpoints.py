@@ -159,9 +159,7 @@ def test_foreign_model(refused: Callable[..., str]) -> None:
     from torchvision.models import resnet18
 
     message = refused(as_bytes(resnet18(weights=None).state_dict()))
-    assert re.search(
-        r"\d+ missing: bottleneck_layer\.\S+, .* and \d+ more; \d+ unexpected: conv1\.weight", message
-    )
+    assert re.search(r"\d+ missing: bottleneck_layer\.\S+, .* and \d+ more; \d+ unexpected: conv1\.weight", message)
 
 
 def test_lists_each_kind_of_misfit(refused: Callable[..., str], state: State) -> None:
