@@ -6,17 +6,23 @@ DEMO := build/demo
 # A photograph that scikit-learn carries.
 PHOTO = $(shell $(PY) -c "import importlib.util, pathlib; print(pathlib.Path(importlib.util.find_spec('sklearn').origin).parent / 'datasets/images/flower.jpg')")
 
-.PHONY: setup demo test check format bench clean
+.PHONY: setup demo demo-commands test check format bench clean
 
 setup: $(READY)
 
 $(READY): pyproject.toml setup.py runtime/coder/range_coder.c
+	@echo "Setting up .venv (once; a few minutes, about 7 GB)"
 	@test -x $(PY) || $(PYTHON) -m venv .venv
-	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[export,dev]'
+	@$(PY) -m pip install --quiet --disable-pip-version-check -e '.[export,dev]'
 	@touch $@
 
-demo: $(READY)
+demo:
 	@echo "Demo with seeded, untrained weights: the bytes and times are real, the predicted classes mean nothing."
+	@$(MAKE) --no-print-directory setup
+	@$(MAKE) --no-print-directory demo-commands
+
+# Apart, because make looks the photograph up before the first line of a recipe runs.
+demo-commands:
 	$(PY) -m export --model ours_n4 --target tflite
 	$(PY) -m export --model ours_n4 --target onnx --side receiver
 	$(PY) -m runtime encode bundles/ours_n4-tflite-fp32 $(PHOTO) -o $(DEMO)

@@ -7,6 +7,7 @@ import multiprocessing
 import platform
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from profiling import records, reports
@@ -14,7 +15,7 @@ from profiling.measure import measure
 from runtime import cli
 from runtime.bundle import Bundle
 from runtime.cli import Report, progress
-from runtime.errors import UsageError
+from runtime.errors import SplitportError, UsageError
 from runtime.files import write_atomically
 
 _PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
@@ -54,7 +55,12 @@ def _run(args: argparse.Namespace) -> Report:
         # Each in a process of its own: engines that share one steal each other's threads.
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
             job = pool.submit(measure, bundle, pictures, args.runs, args.threads, args.engine, args.device_name)
-            made.append(job.result())
+            try:
+                made.append(job.result())
+            except BrokenProcessPool as why:
+                raise SplitportError(
+                    f"{bundle}: its engine ended the process; python -m runtime selftest {bundle} shows how"
+                ) from why
     records.write(args.output, made)
     lines = [
         f"{r.model} {r.target} {r.precision}: {r.stages['total']['p50']:.2f} ms (network "

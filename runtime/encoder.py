@@ -93,8 +93,10 @@ class Encoder:
                 f"{self.bundle.graph} gave {list(output.shape)} instead of symbols {[1, *self._shape]}; "
                 "export the bundle again"
             )
-        # Whatever number format a target keeps its integers in, and whatever order in memory.
-        return np.ascontiguousarray(output[0], dtype=np.int32)
+        # Whatever number format a target keeps its integers in, and whatever order in memory. A NaN becomes a value
+        # that the codec refuses.
+        with np.errstate(invalid="ignore"):
+            return np.ascontiguousarray(output[0], dtype=np.int32)
 
 
 class Decoder:

@@ -108,10 +108,10 @@ class UnknownName(UsageError, KeyError):
     """A name that no registry entry has."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
-        choices = sorted(known)
-        near = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
-        hint = f"; did you mean {near[0]!r}?" if near else "."
-        super().__init__(f"unknown {kind} {name!r}{hint} Known: {', '.join(choices)}")
+        super().__init__(kind, name, tuple(sorted(known)))
 
-    def __str__(self) -> str:  # KeyError would print the repr of its argument
-        return str(self.args[0])
+    def __str__(self) -> str:
+        kind, name, known = self.args
+        near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+        hint = f"; did you mean {near[0]!r}?" if near else "."
+        return f"unknown {kind} {name!r}{hint} Known: {', '.join(known)}"

@@ -62,3 +62,15 @@ def test_error_tree_in_the_docstring_is_the_tree_in_the_code():
     for name, parent in parents.items():
         bases = [base.__name__ for base in classes[name].__bases__]
         assert parent in bases if parent else bases == ["Exception"], name
+
+
+def test_errors_survive_the_way_between_processes():
+    import pickle
+
+    from runtime import errors
+
+    classes = [v for v in vars(errors).values() if isinstance(v, type) and issubclass(v, errors.SplitportError)]
+    for kind in classes:
+        error = kind("coder", "nativ", ["native"]) if kind is errors.UnknownName else kind("what to do")
+        again = pickle.loads(pickle.dumps(error))
+        assert type(again) is kind and str(again) == str(error)
