@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from export.pipeline import Exported
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, prog: str = "python -m export") -> int:
     """Run one command line; returns the exit code."""
-    parser = cli.Parser(prog="python -m export", description="Export an encoder or a receiver to a bundle.")
+    parser = cli.Parser(prog=prog, description="Export an encoder or a receiver to a bundle.")
     parser.add_argument("--list", action="store_true", help="what can be exported, as a table")
     parser.add_argument("--model", help="model name; --list shows them")
     parser.add_argument("--target", help="onnx, tflite, openvino, executorch, or all")

@@ -21,9 +21,9 @@ from runtime.files import write_atomically
 _PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, prog: str = "python -m profiling") -> int:
     """Run one command line; returns the exit code."""
-    parser = cli.Parser(prog="python -m profiling", description="Measure encoders and print latency tables.")
+    parser = cli.Parser(prog=prog, description="Measure encoders and print latency tables.")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     run = commands.add_parser("run", help="measure bundles on this machine")
     run.add_argument("bundles", type=Path, nargs="+", metavar="BUNDLE")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
-import runpy
 import sys
 
 from runtime.commands import COMMANDS
@@ -16,12 +16,11 @@ _PACKAGES = ("export", "calibration", "profiling", "encoders")
 def main() -> int:
     """Hand over to the package that the first word names."""
     word = sys.argv[1] if len(sys.argv) > 1 else "--help"
-    if word in _PACKAGES and importlib.util.find_spec(f"{word}.__main__"):
-        sys.argv[:2] = [f"splitport {word}"]
-        runpy.run_module(word, run_name="__main__", alter_sys=False)
-        return 0
+    packages = [name for name in _PACKAGES if importlib.util.find_spec(f"{name}.__main__")]
+    if word in packages:
+        code: int = importlib.import_module(f"{word}.commands").main(sys.argv[2:], prog=f"splitport {word}")
+        return code
     if word in ("-h", "--help"):
-        packages = [name for name in _PACKAGES if importlib.util.find_spec(f"{name}.__main__")]
         print(f"usage: splitport {{{','.join([*packages, *COMMANDS])}}} ...  (each has --help)")
         return 0
     return runtime_main(sys.argv[1:], prog="splitport")

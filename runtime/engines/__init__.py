@@ -37,6 +37,8 @@ class EngineSpec:
     """Distributions that can provide it, preferred first."""
     extra: str
     note: str = ""
+    also: tuple[str, ...] = ()
+    """Distributions that it cannot run without, although it does not ask for them."""
 
     @property
     def install(self) -> str:
@@ -50,7 +52,8 @@ class EngineSpec:
 
         for package in self.packages:
             try:
-                return f"{package} {version(package)}"
+                needs = "".join(f" with {other} {version(other)}" for other in self.also)
+                return f"{package} {version(package)}{needs}"
             except PackageNotFoundError:
                 continue
         return None
@@ -69,6 +72,7 @@ ENGINES = {
             ("executorch",),
             "executorch",
             note="its Python module needs torch; on a phone or in C++ it does not",
+            also=("torch",),
         ),
     )
 }

@@ -1,0 +1,38 @@
+"""The benchmarks run and compare like with like; how fast anything is stays out of the tests."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from tests.conftest import ROOT
+
+
+def _rows(module: str, *arguments: str) -> list[list[str]]:
+    command = [sys.executable, "-W", "ignore", "-m", module, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    table = [line for line in done.stdout.splitlines() if line.startswith("|") and "---" not in line]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
+
+
+def test_full_encode():
+    head, original, *ours = _rows(
+        "benchmarks.encode", "--models", "ours_n0", "--threads", "1", "--rounds", "1", "--runs", "2"
+    )
+    assert head[0] == "path" and original[0].startswith("original")
+    assert [row[0] for row in ours] == ["onnx", "tflite", "openvino", "executorch"]
+    assert all(float(row[1]) > 0 and float(row[2]) > 0 for row in ours)
+    assert all(int(row[3]) <= int(original[3]) for row in ours), "payloads no larger than the original's"
+
+
+def test_range_coding():
+    rows = [row for row in _rows("benchmarks.coder", "--rounds", "1") if row[0] != "coder"]
+    assert [row[0] for row in rows] == ["CompressAI", "constriction", "native"] * 2
+    for compressai, stock, native in (rows[:3], rows[3:]):
+        assert stock[1] == native[1] and int(native[1]) <= int(compressai[1])
+
+
+def test_start(make_bundle):
+    (_, row) = _rows("benchmarks.cold", str(make_bundle("ours_n0", "tflite")), "--runs", "1")
+    assert float(row[4]) > 0
