@@ -15,7 +15,7 @@ from runtime.cli import Report, progress
 from runtime.errors import SplitportError, UsageError
 
 if TYPE_CHECKING:
-    from export.pipeline import Exported
+    from export.request import Exported
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "python -m export") -> int:
@@ -46,7 +46,8 @@ def _run(args: argparse.Namespace) -> Report:
     if args.checkpoint and not args.checkpoint.is_file():
         raise UsageError(f"checkpoint {args.checkpoint} is not a file")
     # The pipeline imports torch, which takes seconds.
-    from export.pipeline import Request, export
+    from export.pipeline import export
+    from export.request import Request
     from export.targets import TARGETS, check_pair, spec
 
     names = [n for n, t in TARGETS.items() if args.side in t.sides] if args.target == "all" else [args.target]
@@ -58,7 +59,7 @@ def _run(args: argparse.Namespace) -> Report:
             args.model, name, args.precision, args.side, args.checkpoint, args.size, args.calibration, debug=args.debug
         )
         if args.output:
-            output = args.output / request.default_output.name if args.target == "all" else args.output
+            output = args.output / request.destination.name if args.target == "all" else args.output
             request = Request(**{**asdict(request), "output": output})
         try:
             _add(report, export(request))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -65,6 +66,14 @@ def measure(
             f"rounding (largest difference {largest}); nothing was written. Please report the model and target"
         )
     return result
+
+
+def compare_outputs(actual: npt.NDArray[Any], expected: npt.NDArray[np.float32], precision: str) -> dict[str, object]:
+    """The receiver's check: outputs within tolerance of PyTorch's, relative to the largest (at least 1)."""
+    worst = float(np.abs(actual - expected).max() / max(1.0, float(np.abs(expected).max())))
+    if not worst <= TOLERANCE[precision]:
+        raise ParityError(f"the exported receiver differs from PyTorch by {worst:.2g}; nothing was written")
+    return {"latents": len(expected), "largest_difference": worst, "tolerance": TOLERANCE[precision]}
 
 
 def eager_latent(eager: DeviceEncoder, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

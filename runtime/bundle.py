@@ -52,6 +52,9 @@ class Manifest:
     nominal_grid: Grid
     """Height and width that a payload has unless it says otherwise: the same for all bundles of one model."""
     graph: str
+    graph_input: dict[str, Any]
+    """dtype, shape and layout of what the graph takes, for those who run it without this project."""
+    graph_output: dict[str, Any]
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     codec: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import TypeAlias
@@ -22,13 +22,22 @@ BundlePath: TypeAlias = "str | os.PathLike[str]"
 
 
 @dataclass(frozen=True)
-class Timing:
-    """Milliseconds of the stages of one encode."""
+class Timing(Mapping[str, float]):
+    """Milliseconds of the stages of one encode, as attributes and as a mapping."""
 
     preprocess: float
     network: float
     code: float
     container: float
+
+    def __getitem__(self, stage: str) -> float:
+        return vars(self)[stage]  # type: ignore[no-any-return]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(vars(self))
+
+    def __len__(self) -> int:
+        return len(vars(self))
 
     @property
     def total(self) -> float:

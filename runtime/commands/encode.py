@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> Report:
                 "payload": str(output),
                 "payload_bytes": body,
                 "wire_bytes": len(payload),
-                "ms": {**vars(timing), "total": timing.total},
+                "ms": {**timing, "total": timing.total},
             }
         )
     return report

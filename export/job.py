@@ -1,0 +1,89 @@
+"""A request while it is being worked on: the loaded model, the target, and the directory that fills up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from encoders.loading import Loaded
+from export.request import ConversionError, Request
+from export.targets import TargetSpec
+from runtime.bundle import Manifest
+from runtime.payload import Grid
+from runtime.quiet import quiet
+
+
+@dataclass(frozen=True)
+class Job:
+    """What both sides of an export share."""
+
+    request: Request
+    loaded: Loaded
+    target: TargetSpec
+    directory: Path
+
+    @property
+    def size(self) -> int:
+        """Side of the square picture."""
+        return self.loaded.spec.size if self.request.size is None else self.request.size
+
+    @property
+    def grid(self) -> Grid:
+        """Height and width of the latent."""
+        return self.loaded.spec.grid(self.size)
+
+    def convert(self, module: nn.Module, example: torch.Tensor) -> str:
+        """Have the target's converter write the graph; returns the name of the file that an engine loads."""
+        with quiet(self.request.debug):
+            try:
+                converter = self.target.load()
+            except ImportError as why:
+                hint = "pip install 'splitport[export]'"
+                raise ConversionError(f"target {self.target.name} needs its converter: {hint} ({why})") from why
+            try:
+                with torch.no_grad():
+                    return converter.convert(module, example, self.request.precision, self.directory, self.request.side)
+            except Exception as why:  # converters raise anything
+                first = (str(why).strip().splitlines() or [type(why).__name__])[0]
+                model = self.request.model
+                raise ConversionError(f"the converter failed on {model}: {first} (see --debug)") from why
+
+    def manifest(
+        self, graph: str, shipped: nn.Module, graph_input: dict[str, Any], graph_output: dict[str, Any]
+    ) -> Manifest:
+        """The manifest as far as it is known before the artifact has been checked."""
+        spec, request = self.loaded.spec, self.request
+        return Manifest(
+            model=spec.name,
+            side=request.side,
+            target=self.target.name,
+            precision=request.precision,
+            size=self.size,
+            latent_shape=(spec.latent_channels, *self.grid),
+            nominal_grid=spec.grid(spec.size),
+            graph=graph,
+            graph_input=graph_input,
+            graph_output=graph_output,
+            mean=spec.mean,
+            std=spec.std,
+            codec=spec.codec,
+            codec_parameters={},
+            parameters=sum(p.numel() for p in shipped.parameters()),
+            bits=_bits(shipped, self.target.stored_bits[request.precision]),
+            weights=self.loaded.weights,
+            checkpoint_sha256=self.loaded.checkpoint_sha256,
+            calibration=None,
+            parity={},
+            tools={name: version(name) for name in ("splitport", "torch", "compressai", *self.target.packages)},
+            class_names=self.loaded.model.class_names if request.side == "receiver" else (),
+        )
+
+
+def _bits(shipped: nn.Module, stored: int) -> int:
+    """SC2's definition: parameters and buffers, each at the width of its type; floats at the width that ships."""
+    return sum(v.numel() * (stored if v.is_floating_point() else 8 * v.itemsize) for v in shipped.state_dict().values())

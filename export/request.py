@@ -1,0 +1,46 @@
+"""What can be asked of the exporter, and what it answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from encoders.checkpoint import Side
+from runtime.bundle import Manifest
+from runtime.errors import SplitportError
+
+
+@dataclass(frozen=True)
+class Request:
+    """One bundle that somebody wants."""
+
+    model: str
+    target: str
+    precision: str = "fp32"
+    side: Side = "encoder"
+    checkpoint: Path | None = None
+    size: int | None = None
+    pictures: Path | None = None
+    """Folder of real pictures to compare artifact and PyTorch on; drawn ones serve where it is None."""
+    output: Path | None = None
+    debug: bool = False
+
+    @property
+    def destination(self) -> Path:
+        """Where the bundle goes: bundles/<model>-<target>-<precision>, with -receiver for that side, by default."""
+        suffix = "-receiver" if self.side == "receiver" else ""
+        return self.output or Path("bundles") / f"{self.model}-{self.target}-{self.precision}{suffix}"
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What came out."""
+
+    path: Path
+    manifest: Manifest
+    file_bytes: int
+    """Size of the graph's files together."""
+
+
+class ConversionError(SplitportError):
+    """A converter failed; nothing was written."""

@@ -1,0 +1,93 @@
+"""The two sides of a model: what each one's graph is, and how it is checked against PyTorch.
+
+Each function fills the job's directory with graph, tables and self-test and returns the finished manifest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from calibration import from_folder
+from encoders.device import DeviceEncoder, DeviceReceiver
+from encoders.drawn import draw
+from encoders.prior import medians
+from export import parity, selftest
+from export.job import Job
+from runtime.bundle import Manifest, seal
+from runtime.encoder import Encoder
+from runtime.engines import open_engine
+
+_CHECKED = 4  # pictures or latents that an artifact is compared on
+
+
+def encoder(job: Job) -> Manifest:
+    """Picture in, symbols out."""
+    pictures, kind, provenance = _pictures(job)
+    model, spec, target, precision = job.loaded.model, job.loaded.spec, job.target, job.request.precision
+    centre = medians(model.prior)
+    half = precision == "fp16" and target.stored_bits["fp16"] == 32
+    device = DeviceEncoder(model, spec, centre, half=half, **target.device_options).eval()
+    picture = torch.from_numpy(draw(0, job.size)).unsqueeze(0)
+    graph = job.convert(device, picture.permute(0, 3, 1, 2) if device.channels_first else picture)
+    draft = job.manifest(graph, model.encoder, *_encoder_ends(job, device))
+    seal(job.directory, draft)
+
+    eager = DeviceEncoder(model, spec, centre).eval()
+    opened = Encoder.open(job.directory)
+    measured = parity.measure(opened, eager, pictures, kind, precision)
+    selftest.write(job.directory, opened, draw(selftest.SEED, job.size))
+    return replace(draft, parity=measured.fields(), calibration=provenance)
+
+
+def receiver(job: Job) -> Manifest:
+    """Quantised latent in, the task network's output out."""
+    device = DeviceReceiver(job.loaded.model).eval()
+    latents = _latents(job)
+    graph = job.convert(device, latents[:1])
+    engine = open_engine(None, job.target.name, job.directory / graph, job.request.precision, None)
+    with torch.no_grad():
+        expected = device(latents).numpy()
+    actual = np.concatenate([engine.run(latent.unsqueeze(0).numpy()).copy() for latent in latents])
+    measured = parity.compare_outputs(actual, expected, job.request.precision)
+    names = {key.rstrip(".") for key in job.loaded.model.receiver_keys if "entropy" not in key}
+    shipped = nn.ModuleDict({n.replace(".", "_"): job.loaded.model.get_submodule(n) for n in sorted(names)})
+    ends = ("float32", latents[:1].shape, "NCHW"), ("float32", expected[:1].shape, "NC")
+    return replace(job.manifest(graph, shipped, *(_end(*e) for e in ends)), parity=measured)
+
+
+SIDES = {"encoder": encoder, "receiver": receiver}
+
+
+def _encoder_ends(job: Job, device: DeviceEncoder) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What somebody needs who runs the graph without this project."""
+    size, latent = job.size, (1, job.loaded.spec.latent_channels, *job.grid)
+    nhwc = _end("uint8", (1, size, size, 3), "NHWC")
+    channels_last = _end("uint8", (1, 3, size, size), "NCHW in channels-last memory")
+    symbols = _end("float32" if device.integers_as_float else "int32", latent, "NCHW")
+    return (channels_last if device.channels_first else nhwc), symbols
+
+
+def _end(dtype: str, shape: Sequence[int], layout: str) -> dict[str, Any]:
+    return {"dtype": dtype, "shape": list(shape), "layout": layout}
+
+
+def _pictures(job: Job) -> tuple[Sequence[npt.NDArray[np.uint8]], str, dict[str, Any] | None]:
+    folder = job.request.pictures
+    if folder is None:
+        return [draw(seed, job.size) for seed in range(1, 1 + _CHECKED)], "drawn", None
+    chosen = from_folder(folder, _CHECKED, job.size)
+    return chosen.pixels, "real", chosen.provenance()
+
+
+def _latents(job: Job) -> torch.Tensor:
+    """Quantised latents as a receiver gets them: integers around the medians."""
+    shape = (_CHECKED, job.loaded.spec.latent_channels, *job.grid)
+    symbols = torch.randn(shape, generator=torch.Generator().manual_seed(0)).round()
+    return symbols + torch.from_numpy(medians(job.loaded.model.prior)).view(1, -1, 1, 1)
