@@ -8,6 +8,7 @@ spellings, and its CDF buffers are empty or filled depending on when the file wa
 from __future__ import annotations
 
 import hashlib
+import json
 import pickle
 import re
 import warnings
@@ -17,7 +18,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
 from encoders.model import SplitModel
@@ -73,6 +74,18 @@ def _digest(file: Any) -> str:  # Python 3.10 has no hashlib.file_digest
     while chunk := file.read(1 << 20):
         sha.update(chunk)
     return sha.hexdigest()
+
+
+def class_names(path: Path) -> tuple[str, ...] | None:
+    """The classes of a file that this project trained with the small receiver; None for any other file."""
+    if path.suffix != ".safetensors":
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = json.loads((file.metadata() or {}).get("classes", "null"))
+    except (SafetensorError, OSError, ValueError) as why:
+        raise CheckpointError(f"{path.name} is not an intact safetensors file: {why}") from why
+    return tuple(map(str, names)) if names else None
 
 
 def read_state(path: Path) -> State:

@@ -29,6 +29,6 @@ def load(name: str, side: Side = "encoder", file: Path | None = None) -> Loaded:
     spec = registry.spec(name)
     if file is None:
         return Loaded(spec, seeded(spec, SEED), f"seeded (seed {SEED}), not trained")
-    model = spec.build().eval()
+    model = spec.build(checkpoint.class_names(file)).eval()
     checkpoint.load(model, file, side)
     return Loaded(spec, model, f"checkpoint {file.name}", checkpoint.digest(file))

@@ -39,11 +39,6 @@ class SplitModel(nn.Module):
     def prior(self) -> Prior:
         """Distribution of each latent channel."""
 
-    @property
-    @abstractmethod
-    def decoder(self) -> nn.Module:
-        """From the quantised latent to the feature map of the original network."""
-
     @abstractmethod
     def receive(self, latent: torch.Tensor) -> torch.Tensor:
         """From the quantised latent to the task's output."""

@@ -15,6 +15,7 @@ from torchvision.models import ResNet50_Weights, resnet50
 
 from encoders.model import Prior, SplitModel
 from encoders.registry import ModelSpec
+from encoders.tails import SmallTail
 
 HIDDEN = 128
 PATCH = 8
@@ -56,35 +57,21 @@ def make_decoder(latent_channels: int) -> nn.Sequential:
 
 
 class Bottleneck(nn.Module):
-    """Encoder, prior and decoder under the names of the published files."""
+    """Encoder and prior, and the decoder where there is one, under the names of the published files."""
 
-    def __init__(self, blocks: int, latent_channels: int) -> None:
+    def __init__(self, blocks: int, latent_channels: int, decoder: nn.Module | None) -> None:
         super().__init__()
         self.entropy_bottleneck = EntropyBottleneck(latent_channels)
         self.encoder = make_encoder(blocks, latent_channels)
-        self.decoder = make_decoder(latent_channels)
+        if decoder is not None:
+            self.decoder = decoder
 
 
-class PCSModel(SplitModel):
-    """Bottleneck in place of ResNet-50's stem and first stage, then the rest of ResNet-50."""
+class PCSSender(SplitModel):
+    """The device's half, which all receivers share."""
 
+    bottleneck_layer: Bottleneck
     encoder_keys = ("bottleneck_layer.encoder.", "bottleneck_layer.entropy_bottleneck.")
-    receiver_keys = (
-        "bottleneck_layer.decoder.",
-        "bottleneck_layer.entropy_bottleneck.",
-        "layer2.",
-        "layer3.",
-        "layer4.",
-        "fc.",
-    )
-
-    def __init__(self, blocks: int, latent_channels: int) -> None:
-        super().__init__()
-        self.bottleneck_layer = Bottleneck(blocks, latent_channels)
-        backbone = resnet50(weights=None)
-        self.layer2, self.layer3, self.layer4 = backbone.layer2, backbone.layer3, backbone.layer4
-        self.avgpool, self.fc = backbone.avgpool, backbone.fc
-        self.class_names = tuple(ResNet50_Weights.IMAGENET1K_V1.meta["categories"])
 
     @property
     def encoder(self) -> nn.Sequential:
@@ -97,18 +84,52 @@ class PCSModel(SplitModel):
         prior: Prior = self.bottleneck_layer.entropy_bottleneck
         return prior
 
-    @property
-    def decoder(self) -> nn.Sequential:
-        """See :class:`SplitModel`."""
-        return self.bottleneck_layer.decoder
+
+class PCSModel(PCSSender):
+    """Bottleneck in place of ResNet-50's stem and first stage, then the rest of ResNet-50."""
+
+    receiver_keys = (
+        "bottleneck_layer.decoder.",
+        "bottleneck_layer.entropy_bottleneck.",
+        "layer2.",
+        "layer3.",
+        "layer4.",
+        "fc.",
+    )
+
+    def __init__(self, blocks: int, latent_channels: int) -> None:
+        super().__init__()
+        self.bottleneck_layer = Bottleneck(blocks, latent_channels, make_decoder(latent_channels))
+        backbone = resnet50(weights=None)
+        self.layer2, self.layer3, self.layer4 = backbone.layer2, backbone.layer3, backbone.layer4
+        self.avgpool, self.fc = backbone.avgpool, backbone.fc
+        self.class_names = tuple(ResNet50_Weights.IMAGENET1K_V1.meta["categories"])
 
     def receive(self, latent: torch.Tensor) -> torch.Tensor:
         """See :class:`SplitModel`: logits of the 1,000 ImageNet classes."""
-        features = self.layer4(self.layer3(self.layer2(self.decoder(latent))))
+        features = self.layer4(self.layer3(self.layer2(self.bottleneck_layer.decoder(latent))))
         logits: torch.Tensor = self.fc(self.avgpool(features).flatten(1))
         return logits
 
 
-def build(spec: ModelSpec) -> PCSModel:
-    """Make the model that the registry describes."""
-    return PCSModel(blocks=spec.options["blocks"], latent_channels=spec.latent_channels)
+class PCSDemo(PCSSender):
+    """The same device half with a small classifier behind it, for weights that train on two CPU cores."""
+
+    receiver_keys = ("tail.", "bottleneck_layer.entropy_bottleneck.")
+
+    def __init__(self, blocks: int, latent_channels: int, classes: tuple[str, ...]) -> None:
+        super().__init__()
+        self.bottleneck_layer = Bottleneck(blocks, latent_channels, decoder=None)
+        self.tail = SmallTail(latent_channels, len(classes))
+        self.class_names = classes
+
+    def receive(self, latent: torch.Tensor) -> torch.Tensor:
+        """See :class:`SplitModel`: logits of the classes it was trained on."""
+        logits: torch.Tensor = self.tail(latent)
+        return logits
+
+
+def build(spec: ModelSpec, classes: tuple[str, ...] | None = None) -> SplitModel:
+    """Make the model that the registry describes, with the paper's receiver or with a small one for these classes."""
+    blocks = spec.options["blocks"]
+    return PCSDemo(blocks, spec.latent_channels, classes) if classes else PCSModel(blocks, spec.latent_channels)

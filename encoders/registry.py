@@ -1,7 +1,7 @@
 """The model registry: one line a model, readable without torch.
 
-A new model is one file that offers ``build(spec) -> SplitModel`` and one :func:`register` line, here or in a package
-of your own.
+A new model is one file that offers ``build(spec, classes) -> SplitModel`` and one :func:`register` line, here or in a
+package of your own.
 """
 
 from __future__ import annotations
@@ -48,9 +48,12 @@ class ModelSpec:
             )
         return size // self.stride, size // self.stride
 
-    def build(self) -> SplitModel:
-        """Make the PyTorch model with whatever weights its constructor leaves in it."""
-        return cast("SplitModel", importlib.import_module(self.module).build(self))
+    def build(self, classes: tuple[str, ...] | None = None) -> SplitModel:
+        """Make the PyTorch model with whatever weights its constructor leaves in it.
+
+        With class names it gets the small demonstration receiver for those classes instead of the paper's.
+        """
+        return cast("SplitModel", importlib.import_module(self.module).build(self, classes))
 
 
 MODELS: dict[str, ModelSpec] = {}

@@ -31,7 +31,7 @@ def test_published_parameter_counts(name):
     encoder, bits, total = PUBLISHED[name.removesuffix("_enc")]
     assert sum(p.numel() for p in model.encoder.parameters()) == encoder
     assert 32 * sum(v.numel() for v in model.encoder.state_dict().values()) == bits
-    assert sum(p.numel() for p in model.decoder.parameters()) == 2_835_712
+    assert sum(p.numel() for p in model.bottleneck_layer.decoder.parameters()) == 2_835_712
     assert sum(p.numel() for p in model.parameters()) == total
     assert len([k for k in model.state_dict() if k.startswith(("layer", "fc"))]) == 254
 

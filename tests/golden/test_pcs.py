@@ -142,9 +142,11 @@ def test_decoder_features():
     latent = torch.from_numpy(golden.expected["symbols"] + golden.medians[:, None, None])
     state = torch.load(golden.folder / "checkpoint.pt", weights_only=True)["model"]
     prefix = "bottleneck_layer.decoder."
-    golden.model.decoder.load_state_dict({k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)})
+    golden.model.bottleneck_layer.decoder.load_state_dict(
+        {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}
+    )
     with torch.no_grad():
-        features = golden.model.decoder(latent.float()).numpy()
+        features = golden.model.bottleneck_layer.decoder(latent.float()).numpy()
     assert features.shape == (3, 256, 56, 56)
     reference = golden.expected["decoder_feature_img0_ch0_32"]
     assert np.abs(features[0, :32] - reference).max() < 1e-3 * max(1, np.abs(reference).max())

@@ -1,0 +1,1 @@
+"""Train an encoder, its prior and a receiver together, for accuracy and rate at once."""

@@ -1,0 +1,188 @@
+"""The training recipe: what is minimised, in which steps, and how a broken-off run goes on.
+
+The classifier sees latents that are rounded as a payload rounds them (gradients pass straight through), while the rate
+is estimated on latents with uniform noise, where it is differentiable. With noise for both, accuracy on real symbols
+collapses: the classifier never meets the zeros that most symbols are.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import nn
+
+from encoders.registry import ModelSpec
+from encoders.training.data import Photographs
+from runtime.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that a run depends on besides its data."""
+
+    model: str
+    lmbda: float
+    """Weight of bits per pixel against cross-entropy in nats."""
+    epochs: int = 60
+    batch: int = 32
+    rate: float = 1.5e-3
+    """Peak learning rate; a cosine falls to a hundredth of it."""
+    warmup: float = 0.05
+    """Share of the steps in which the learning rate rises."""
+    ramp: float = 0.4
+    """Share of the steps in which the weight of the rate term rises from nothing."""
+    decay: float = 0.05
+    smoothing: float = 0.1
+    average: float = 0.998
+    """Of the moving average of the weights, which is what is kept."""
+    seed: int = 0
+
+
+class Trainee(nn.Module):
+    """A split model with the two views of its latent that training needs."""
+
+    def __init__(self, spec: ModelSpec, classes: tuple[str, ...]) -> None:
+        super().__init__()
+        self.model = spec.build(classes)
+        mean, std = torch.tensor(spec.mean).view(1, 3, 1, 1), torch.tensor(spec.std).view(1, 3, 1, 1)
+        self.register_buffer("mean", mean, persistent=False)
+        self.register_buffer("std", std, persistent=False)
+
+    def latent(self, pixels: torch.Tensor) -> torch.Tensor:
+        """From uint8 pixels (N, 3, H, W)."""
+        x = (pixels.float() / 255 - cast(torch.Tensor, self.mean)) / cast(torch.Tensor, self.std)
+        return cast(torch.Tensor, self.model.encoder(x.to(memory_format=torch.channels_last)))
+
+    @property
+    def prior(self) -> Any:
+        """CompressAI's entropy bottleneck."""
+        return self.model.prior
+
+    def forward(self, pixels: torch.Tensor, half: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits on rounded latents, and estimated bits per pixel on noisy ones (on rounded ones in eval mode)."""
+        with torch.autocast(pixels.device.type, dtype=torch.bfloat16, enabled=half):
+            y = self.latent(pixels)
+        y = y.float()
+        median = self.prior.quantiles[:, 0, 1].detach().view(1, -1, 1, 1)
+        rounded = torch.round(y - median) + median
+        _, likelihood = self.prior(y)
+        bits = -torch.log2(likelihood).sum() / (pixels.shape[0] * pixels.shape[2] * pixels.shape[3])
+        with torch.autocast(pixels.device.type, dtype=torch.bfloat16, enabled=half):
+            logits = self.model.receive(y + (rounded - y).detach())
+        return logits.float(), bits
+
+
+@dataclass
+class Progress:
+    """What a run reports after each epoch."""
+
+    epoch: int
+    loss: float
+    bpp: float
+    accuracy: float
+    """On the training batches."""
+
+
+class Run:
+    """A training run that can stop after any epoch and go on later."""
+
+    def __init__(self, recipe: Recipe, spec: ModelSpec, classes: tuple[str, ...], state: Path, half: bool) -> None:
+        torch.manual_seed(recipe.seed)
+        self.recipe, self.spec, self.classes, self.state, self.half = recipe, spec, classes, state, half
+        self.model = Trainee(spec, classes).to(memory_format=torch.channels_last)
+        self.average = copy.deepcopy(self.model).eval()
+        quantiles = [self.model.prior.quantiles]
+        others = [p for p in self.model.parameters() if p is not quantiles[0]]
+        kinds = [[p for p in others if (p.ndim > 1) == matrix] for matrix in (True, False)]
+        groups = [{"params": kinds[0], "weight_decay": recipe.decay}, {"params": kinds[1], "weight_decay": 0.0}]
+        self.optimiser = torch.optim.AdamW(groups, lr=recipe.rate)
+        # The quantiles have a loss of their own, which nothing else may pull at.
+        self.auxiliary = torch.optim.Adam(quantiles, lr=1e-2)
+        self.done = 0
+        self.history: list[Progress] = []
+        if state.exists():
+            self._resume()
+
+    def train(self, data: Photographs, each: Callable[[Progress], None]) -> None:
+        """Run the epochs that are left, saving after each."""
+        steps = len(data) // self.recipe.batch
+        if not steps:
+            raise UsageError(f"{len(data)} pictures do not fill a batch of {self.recipe.batch}")
+        while self.done < self.recipe.epochs:
+            seed = 1000 * self.recipe.seed + self.done
+            torch.manual_seed(seed)
+            totals = [0.0, 0.0, 0.0]
+            for step, (pixels, labels) in enumerate(data.epoch(self.recipe.batch, seed)):
+                share = (self.done * steps + step) / (self.recipe.epochs * steps)
+                for index, value in enumerate(self._step(pixels, labels, share)):
+                    totals[index] += value / steps
+            self.done += 1
+            self.history.append(Progress(self.done, *totals))
+            self._save()
+            each(self.history[-1])
+
+    def _step(self, pixels: torch.Tensor, labels: torch.Tensor, share: float) -> tuple[float, float, float]:
+        recipe = self.recipe
+        rise = min(1.0, share / recipe.warmup) if recipe.warmup else 1.0
+        for group in self.optimiser.param_groups:
+            group["lr"] = recipe.rate * rise * (0.01 + 0.99 * (1 + math.cos(math.pi * share)) / 2)
+        self.model.train()
+        logits, bpp = self.model(pixels, self.half)
+        task = nn.functional.cross_entropy(logits, labels, label_smoothing=recipe.smoothing)
+        loss = task + recipe.lmbda * min(1.0, share / recipe.ramp) * bpp
+        self.optimiser.zero_grad(set_to_none=True)
+        self.auxiliary.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimiser.step()
+        self.auxiliary.zero_grad(set_to_none=True)
+        self.model.prior.loss().backward()
+        self.auxiliary.step()
+        with torch.no_grad():
+            keep = min(recipe.average, share * recipe.epochs)  # early weights are not worth remembering
+            for old, new in zip(self.average.state_dict().values(), self.model.state_dict().values(), strict=True):
+                old.lerp_(new, 1 - keep) if old.is_floating_point() else old.copy_(new)
+        return loss.item(), bpp.item(), float((logits.argmax(1) == labels).float().mean())
+
+    @torch.no_grad()
+    def evaluate(self, data: Photographs) -> tuple[float, float]:
+        """Top-1 and estimated bits per pixel of the averaged weights, on rounded latents."""
+        right = bits = 0.0
+        for pixels, labels in data.plain(self.recipe.batch):
+            logits, bpp = self.average(pixels, False)
+            right += float((logits.argmax(1) == labels).sum())
+            bits += float(bpp) * len(labels)
+        return right / len(data), bits / len(data)
+
+    def _save(self) -> None:
+        temporary = self.state.with_suffix(".tmp")
+        content = {
+            "recipe": json.dumps(asdict(self.recipe)),
+            "classes": list(self.classes),
+            "done": self.done,
+            "history": [asdict(p) for p in self.history],
+            "model": self.model.state_dict(),
+            "average": self.average.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "auxiliary": self.auxiliary.state_dict(),
+        }
+        torch.save(content, temporary)
+        temporary.replace(self.state)
+
+    def _resume(self) -> None:
+        content = torch.load(self.state, weights_only=True)
+        if json.loads(content["recipe"]) != asdict(self.recipe) or tuple(content["classes"]) != self.classes:
+            raise UsageError(f"{self.state} belongs to another run (recipe or classes differ); remove it to start anew")
+        self.done = content["done"]
+        self.history = [Progress(**p) for p in content["history"]]
+        self.model.load_state_dict(content["model"])
+        self.average.load_state_dict(content["average"])
+        self.optimiser.load_state_dict(content["optimiser"])
+        self.auxiliary.load_state_dict(content["auxiliary"])
