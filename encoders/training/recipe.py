@@ -98,13 +98,19 @@ class Run:
         self.recipe, self.spec, self.classes, self.state, self.half = recipe, spec, classes, state, half
         self.model = Trainee(spec, classes).to(memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.model).eval()
-        quantiles = [self.model.prior.quantiles]
-        others = [p for p in self.model.parameters() if p is not quantiles[0]]
-        kinds = [[p for p in others if (p.ndim > 1) == matrix] for matrix in (True, False)]
-        groups = [{"params": kinds[0], "weight_decay": recipe.decay}, {"params": kinds[1], "weight_decay": 0.0}]
+        quantiles = self.model.prior.quantiles
+        prior = [p for p in self.model.prior.parameters() if p is not quantiles]
+        apart = {id(p) for p in (quantiles, *prior)}
+        network = [p for p in self.model.parameters() if id(p) not in apart]
+        # Decay pulls weights towards zero: right for filters, meaningless for biases, norms and the prior's little
+        # networks, whose zero is no simpler a distribution.
+        groups = [
+            {"params": [p for p in network if p.ndim > 1], "weight_decay": recipe.decay},
+            {"params": [p for p in network if p.ndim == 1] + prior, "weight_decay": 0.0},
+        ]
         self.optimiser = torch.optim.AdamW(groups, lr=recipe.rate)
         # The quantiles have a loss of their own, which nothing else may pull at.
-        self.auxiliary = torch.optim.Adam(quantiles, lr=1e-2)
+        self.auxiliary = torch.optim.Adam([quantiles], lr=1e-2)
         self.done = 0
         self.history: list[Progress] = []
         if state.exists():
