@@ -11,9 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from runtime.errors import PictureError, UsageError
-from runtime.preprocess import to_pixels
-
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"})
+from runtime.preprocess import SUFFIXES, to_pixels
 
 
 @dataclass(frozen=True)
@@ -21,7 +19,6 @@ class Pictures:
     """Pictures ready for a graph, and what a manifest says of them."""
 
     pixels: list[npt.NDArray[np.uint8]]
-    source: str
     sha256: str
     skipped: tuple[str, ...]
 
@@ -52,4 +49,4 @@ def from_folder(folder: Path, count: int, size: int, seed: int = 0) -> Pictures:
         sha.update(pixels[-1].tobytes())
     if not pixels:
         raise UsageError(f"{folder}: none of {len(files)} pictures could be read; the first: {skipped[0]}")
-    return Pictures(pixels, folder.name, sha.hexdigest(), tuple(skipped))
+    return Pictures(pixels, sha.hexdigest(), tuple(skipped))

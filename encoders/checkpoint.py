@@ -65,15 +65,7 @@ def fill(model: SplitModel, state: State, side: Side, origin: str) -> None:
 
 def digest(path: Path) -> str:
     """SHA-256 of the file, for the manifest."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file)
-
-
-def _digest(file: Any) -> str:  # Python 3.10 has no hashlib.file_digest
-    sha = hashlib.sha256()
-    while chunk := file.read(1 << 20):
-        sha.update(chunk)
-    return sha.hexdigest()
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def class_names(path: Path) -> tuple[str, ...] | None:

@@ -32,7 +32,7 @@ def encoder(job: Job) -> Manifest:
     pictures, kind, provenance = _pictures(job)
     model, spec, target, precision = job.loaded.model, job.loaded.spec, job.target, job.request.precision
     centre = medians(model.prior)
-    half = precision == "fp16" and target.stored_bits["fp16"] == 32
+    half = precision == "fp16" and target.fp16_computes_half
     device = DeviceEncoder(model, spec, centre, half=half, **target.device_options).eval()
     picture = torch.from_numpy(draw(0, job.size)).unsqueeze(0)
     graph = job.convert(device, picture.permute(0, 3, 1, 2) if device.channels_first else picture)
@@ -51,7 +51,7 @@ def receiver(job: Job) -> Manifest:
     device = DeviceReceiver(job.loaded.model).eval()
     latents = _latents(job)
     graph = job.convert(device, latents[:1])
-    engine = open_engine(None, job.target.name, job.directory / graph, job.request.precision, None)
+    engine = open_engine(None, job.target.name, job.directory / graph, None)
     with torch.no_grad():
         expected = device(latents).numpy()
     actual = np.concatenate([engine.run(latent.unsqueeze(0).numpy()).copy() for latent in latents])

@@ -17,8 +17,7 @@ from runtime.bundle import Bundle
 from runtime.cli import Report, progress
 from runtime.errors import SplitportError, UsageError
 from runtime.files import write_atomically
-
-_PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
+from runtime.preprocess import SUFFIXES
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "python -m profiling") -> int:
@@ -82,7 +81,7 @@ def _report(args: argparse.Namespace) -> Report:
 def _pictures(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
-    found = sorted(p for p in path.rglob("*") if p.suffix.lower() in _PICTURES) if path.is_dir() else []
+    found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES) if path.is_dir() else []
     if not found:
         raise UsageError(f"{path} is neither a picture nor a folder of pictures")
     return found

@@ -69,7 +69,7 @@ class Encoder:
         if manifest.side != "encoder":
             raise BundleError(f"{opened.path} is a {manifest.side} bundle; encoding needs an encoder bundle")
         codec = codecs.make(manifest.codec, opened.tables, coder)
-        runner = engines.open_engine(engine, manifest.target, opened.graph, manifest.precision, threads)
+        runner = engines.open_engine(engine, manifest.target, opened.graph, threads)
         return cls(opened, runner, codec)
 
     @property

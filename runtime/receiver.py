@@ -47,7 +47,7 @@ class Receiver:
         opened, manifest = bundles[0], bundles[0].manifest
         if manifest.side != "receiver":
             raise BundleError(f"{opened.path} is an {manifest.side} bundle; predicting needs a receiver bundle")
-        runner = engines.open_engine(engine, manifest.target, opened.graph, manifest.precision, threads)
+        runner = engines.open_engine(engine, manifest.target, opened.graph, threads)
         return cls(opened, Decoder(bundles, coder), runner)
 
     def logits(self, data: bytes) -> npt.NDArray[np.float32]:

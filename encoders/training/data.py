@@ -12,9 +12,7 @@ import torch
 from PIL import Image
 
 from runtime.errors import PictureError, UsageError
-from runtime.preprocess import to_pixels
-
-_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
+from runtime.preprocess import SUFFIXES, to_pixels
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ def labelled(folder: Path) -> Labelled:
         (file, index)
         for index, name in enumerate(classes)
         for file in sorted((folder / name).iterdir())
-        if file.suffix.lower() in _SUFFIXES
+        if file.suffix.lower() in SUFFIXES
     )
     if len(classes) < 2 or not items:
         raise UsageError(f"{folder} needs at least two folders with pictures, one for each class")

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from runtime.coder import Symbols
 from runtime.errors import CorruptBody, SymbolError, SymbolsLeftOver
-from runtime.tables import PRECISION, TOTAL, Tables
+from runtime.tables import TOTAL, Tables
 
 _BUCKETS = 256
 _FAILURES = {
@@ -98,7 +98,6 @@ class NativeCoder:
 def _layout(tables: Tables) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint16]]:
     """Cumulative weights of all channels, and for each channel the bin that each 1/256 of the range begins in."""
     edges = np.arange(_BUCKETS, dtype=np.int64) * (TOTAL // _BUCKETS)
-    assert TOTAL == 1 << PRECISION
     rows, buckets = [], []
     for channel in range(tables.channels):
         cumulative = np.concatenate([[0], np.cumsum(tables.row_weights(channel), dtype=np.int64)])

@@ -93,7 +93,7 @@ def default_for(target: str) -> EngineSpec:
     raise UnknownName("target", target, {t for e in ENGINES.values() for t in e.targets})
 
 
-def open_engine(name: str | None, target: str, graph: Path, precision: str, threads: int | None) -> Engine:
+def open_engine(name: str | None, target: str, graph: Path, threads: int | None) -> Engine:
     """Load a graph; ``threads`` None leaves the engine's own choice."""
     engine = spec(name) if name else default_for(target)
     if target not in engine.targets:
@@ -103,7 +103,7 @@ def open_engine(name: str | None, target: str, graph: Path, precision: str, thre
         raise UsageError(f"threads must be at least 1, not {threads}")
     try:
         with quiet():
-            opened: Engine = importlib.import_module(engine.module).open(graph, precision, threads)
+            opened: Engine = importlib.import_module(engine.module).open(graph, threads)
     except ImportError as why:
         needs = f" ({engine.note})" if engine.note else ""
         raise EngineError(f"engine {engine.name} is not installed{needs}: {engine.install} ({why})") from why

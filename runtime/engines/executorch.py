@@ -29,7 +29,7 @@ class _ExecuTorch:
         return result
 
 
-def open(graph: Path, precision: str, threads: int | None) -> _ExecuTorch:
+def open(graph: Path, threads: int | None) -> _ExecuTorch:
     """Load a .pte file. Its thread pool belongs to the process: the last opened graph decides its size."""
     if threads:
         portable_lib._unsafe_reset_threadpool(threads)

@@ -27,7 +27,7 @@ class _LiteRT:
         return result
 
 
-def open(graph: Path, precision: str, threads: int | None) -> _LiteRT:
+def open(graph: Path, threads: int | None) -> _LiteRT:
     """Load a .tflite file; the XNNPACK delegate is on by default."""
     interpreter = Interpreter(str(graph), num_threads=threads)
     interpreter.allocate_tensors()

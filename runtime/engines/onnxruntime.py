@@ -21,7 +21,7 @@ class _OnnxRuntime:
         return result
 
 
-def open(graph: Path, precision: str, threads: int | None) -> _OnnxRuntime:
+def open(graph: Path, threads: int | None) -> _OnnxRuntime:
     """Load an .onnx file."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3

@@ -30,7 +30,7 @@ class _OpenVINO:
         return result
 
 
-def open(graph: Path, precision: str, threads: int | None) -> _OpenVINO:
+def open(graph: Path, threads: int | None) -> _OpenVINO:
     """Load an .xml file with its .bin, or an .onnx file."""
     config: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1}
     if threads:
