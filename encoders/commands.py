@@ -32,6 +32,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m encoders") ->
     train.add_argument("--seed", type=int, default=0)
     train.add_argument("--hold-out", type=float, default=0.12, metavar="SHARE", help="of each class, to choose by")
     train.add_argument("--half", action="store_true", help="bfloat16 where it pays (about a third faster with AVX-512)")
+    train.add_argument("--store", choices=("float32", "float16"), default="float32", help="precision of filters on disk")
     train.set_defaults(command=_train)
     cli.common(train)
     return cli.run(parser, argv)
@@ -47,7 +48,7 @@ def _train(args: argparse.Namespace) -> Report:
         raise UsageError("--hold-out lies between 0 and 1, --epochs is at least 1, --batch 2, --lmbda not negative")
     from encoders.training.data import Photographs, labelled
     from encoders.training.recipe import Recipe, Run
-    from encoders.training.save import write
+    from encoders.training.save import round_filters, write
 
     source = labelled(args.data)
     kept, held = source.split(args.hold_out, args.seed)
@@ -56,12 +57,14 @@ def _train(args: argparse.Namespace) -> Report:
     run = Run(recipe, spec, source.classes, args.out.with_suffix(".partial"), args.half)
     resumed = run.done
     run.train(Photographs(kept, size), _show(args.epochs))
+    if args.store == "float16":
+        round_filters(run.average)
     accuracy, bpp = run.evaluate(Photographs(held, size))
     facts = {
         "data": args.data.name, "trained_on": len(kept.items), "held_out": len(held.items), "size": size,
         "held_out_top1": accuracy, "held_out_estimated_bpp": bpp,
     }  # fmt: skip
-    write(args.out, run, facts)
+    write(args.out, run, facts, half=args.store == "float16")
     run.state.unlink()
     lines = [f"resumed after epoch {resumed}"] if resumed else []
     lines.append(
@@ -72,10 +75,10 @@ def _train(args: argparse.Namespace) -> Report:
 
 def _show(epochs: int) -> Callable[[Progress], None]:
     def each(progress: Progress) -> None:
-        if sys.stderr.isatty():
-            end = "\n" if progress.epoch == epochs else ""
-            line = f"\repoch {progress.epoch}/{epochs}  loss {progress.loss:.3f}  {progress.bpp:.3f} bpp  "
-            sys.stderr.write(f"{line}{100 * progress.accuracy:.1f} % of training crops{end}")
-            sys.stderr.flush()
+        # A terminal keeps one line; a log file, where epochs take minutes, gets one for each.
+        start, end = ("\r", "\n" if progress.epoch == epochs else "") if sys.stderr.isatty() else ("", "\n")
+        line = f"epoch {progress.epoch}/{epochs}  loss {progress.loss:.3f}  {progress.bpp:.3f} bpp  "
+        sys.stderr.write(f"{start}{line}{100 * progress.accuracy:.1f} % of training crops{end}")
+        sys.stderr.flush()
 
     return each

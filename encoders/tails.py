@@ -1,4 +1,4 @@
-"""A small receiver for demonstrations: from the quantised latent to class logits, with about 1.3 million parameters.
+"""A small receiver for demonstrations: from the quantised latent to class logits, with about half a million parameters.
 
 The paper's receiver rebuilds ResNet-50's features and runs the rest of ResNet-50, which takes ImageNet and GPUs to
 train. This one trains together with the encoder on two CPU cores, and ships.
@@ -35,15 +35,15 @@ class SmallTail(nn.Module):
     def __init__(self, latent_channels: int, classes: int) -> None:
         super().__init__()
         self.features = nn.Sequential(
-            nn.Conv2d(latent_channels, 128, 3, stride=2, padding=1, bias=False),
-            _Block(128, 128),
-            nn.Conv2d(128, 256, 3, stride=2, padding=1, bias=False),
-            _Block(256, 128),
-            nn.BatchNorm2d(256),
+            nn.Conv2d(latent_channels, 96, 3, stride=2, padding=1, bias=False),
+            _Block(96, 64),
+            nn.Conv2d(96, 160, 3, stride=2, padding=1, bias=False),
+            _Block(160, 64),
+            nn.BatchNorm2d(160),
             nn.GELU(),
         )
         self.drop = nn.Dropout(0.2)
-        self.classify = nn.Linear(256, classes)
+        self.classify = nn.Linear(160, classes)
 
     def forward(self, latent: torch.Tensor) -> torch.Tensor:
         """Logits."""
