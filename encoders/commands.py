@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m encoders") ->
     train.add_argument("--seed", type=int, default=0)
     train.add_argument("--hold-out", type=float, default=0.12, metavar="SHARE", help="of each class, to choose by")
     train.add_argument("--half", action="store_true", help="bfloat16 where it pays (about a third faster with AVX-512)")
-    train.add_argument("--store", choices=("float32", "float16"), default="float32", help="precision of filters on disk")
+    train.add_argument("--store", choices=("float32", "float16"), default="float32", help="of filters, on disk")
     train.set_defaults(command=_train)
     cli.common(train)
     return cli.run(parser, argv)
