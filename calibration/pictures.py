@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from runtime.errors import PictureError, UsageError
-from runtime.preprocess import SUFFIXES, to_pixels
+from runtime.pictures import pictures_in
+from runtime.preprocess import to_pixels
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,7 @@ class Pictures:
 
 def from_folder(folder: Path, count: int, size: int, seed: int = 0) -> Pictures:
     """Choose ``count`` pictures below a folder. A broken one is skipped and named; none at all is an error."""
-    if not folder.is_dir():
-        raise UsageError(f"{folder} is not a folder of pictures")
-    files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-    if not files:
-        raise UsageError(f"{folder} holds no pictures ({', '.join(sorted(SUFFIXES))})")
+    files = pictures_in(folder)
     random.Random(seed).shuffle(files)
     pixels: list[npt.NDArray[np.uint8]] = []
     skipped: list[str] = []

@@ -21,7 +21,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
-from encoders.model import SplitModel
+from encoders.model import SplitModel, Task
 from runtime.errors import SplitportError
 
 Side = Literal["encoder", "receiver"]
@@ -68,35 +68,54 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def class_names(path: Path) -> tuple[str, ...] | None:
-    """The classes of a file that this project trained with the small receiver; None for any other file."""
-    if path.suffix != ".safetensors":
-        return None
+def task(path: Path) -> Task | None:
+    """The task of a file that this project trained; None for any other file."""
+    if path.suffix == ".safetensors":
+        return _task(metadata(path).get("task"), path.name)
+    content = read_file(path)
+    return _task(content.get("task"), path.name) if isinstance(content, Mapping) else None
+
+
+def metadata(path: Path) -> dict[str, str]:
+    """What a safetensors file says of itself."""
     try:
         with safe_open(path, framework="pt") as file:
-            names = json.loads((file.metadata() or {}).get("classes", "null"))
+            return dict(file.metadata() or {})
     except (SafetensorError, OSError, ValueError) as why:
         raise CheckpointError(f"{path.name} is not an intact safetensors file: {why}") from why
-    return tuple(map(str, names)) if names else None
+
+
+def _task(described: object, origin: str) -> Task | None:
+    if described is None:
+        return None
+    try:
+        fields = json.loads(str(described))
+        return Task(tuple(map(str, fields["classes"])), str(fields["tail"]))
+    except (ValueError, KeyError, TypeError) as why:
+        raise CheckpointError(f"{origin} describes its task in a way that is not understood: {why!r}") from why
 
 
 def read_state(path: Path) -> State:
     """The state dict inside a file, whatever it is wrapped in."""
+    return _unwrap(read_file(path), path.name)
+
+
+def read_file(path: Path) -> Any:
+    """What a file holds."""
     if not path.is_file():
         raise CheckpointError(f"{path} is not a file; give the checkpoint itself with --checkpoint")
     if path.suffix == ".safetensors":
         try:
-            state: State = load_file(path)
+            return load_file(path)
         except SafetensorError as why:
             raise CheckpointError(f"{path.name} is not an intact safetensors file: {why}") from why
-        return state
     # Training scripts keep NumPy scalars among their results; these types hold numbers only.
     numbers = [np.dtype, np.ndarray, type(np.dtype("f8")), type(np.dtype("f4")), type(np.dtype("i8"))]
     scalar: Any = np._core.multiarray.scalar  # type: ignore[attr-defined]
     with torch.serialization.safe_globals([scalar, *numbers]), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(path, map_location="cpu", weights_only=True)
         except pickle.UnpicklingError as why:
             line = str(why).splitlines()[0]
             raise CheckpointError(f"{path.name} holds objects that are not loaded for safety: {line}") from why
@@ -104,7 +123,6 @@ def read_state(path: Path) -> State:
             raise CheckpointError(
                 f"{path.name} is truncated or not a PyTorch checkpoint; download it again ({_first_line(why)})"
             ) from why
-    return _unwrap(content, path.name)
 
 
 def _unwrap(content: Any, origin: str) -> State:

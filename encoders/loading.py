@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from encoders import checkpoint, registry
+from encoders import weights as shipped
 from encoders.checkpoint import Side
 from encoders.model import SplitModel
 from encoders.registry import ModelSpec
@@ -16,7 +17,7 @@ SEED = 0
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model ready to run, and where its weights come from."""
+    """A model ready to run, and where its weights come from, in words."""
 
     spec: ModelSpec
     model: SplitModel
@@ -24,11 +25,18 @@ class Loaded:
     checkpoint_sha256: str | None = None
 
 
-def load(name: str, side: Side = "encoder", file: Path | None = None) -> Loaded:
-    """The named model with the weights of a checkpoint, or seeded ones where none is given."""
+def load(name: str, side: Side = "encoder", file: Path | None = None, weights: str | None = None) -> Loaded:
+    """The named model with the weights of a checkpoint file, or with those that go by a name.
+
+    With neither, the model's default weights: the first that ship for it, or seeded ones where none do.
+    """
     spec = registry.spec(name)
+    origin = f"checkpoint {file.name}" if file else ""
     if file is None:
-        return Loaded(spec, seeded(spec, SEED), f"seeded (seed {SEED}), not trained")
-    model = spec.build(checkpoint.class_names(file)).eval()
+        file = shipped.find(spec, weights)
+        if file is None:
+            return Loaded(spec, seeded(spec, SEED), f"seeded (seed {SEED}), not trained")
+        origin = f"{file.stem}, shipped"
+    model = spec.build(checkpoint.task(file)).eval()
     checkpoint.load(model, file, side)
-    return Loaded(spec, model, f"checkpoint {file.name}", checkpoint.digest(file))
+    return Loaded(spec, model, origin, checkpoint.digest(file))

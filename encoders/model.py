@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import nn
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a receiver is for, where it is not the paper's own: its classes, and which network finds them."""
+
+    classes: tuple[str, ...]
+    tail: str = "small"
+    """``small``, for demonstrations, or what the model's file calls the paper's."""
 
 
 class Prior(Protocol):
@@ -42,3 +52,24 @@ class SplitModel(nn.Module):
     @abstractmethod
     def receive(self, latent: torch.Tensor) -> torch.Tensor:
         """From the quantised latent to the task's output."""
+
+
+class StagedModel(SplitModel):
+    """A model whose receiver goes on as a known network, which can therefore start it off and teach it."""
+
+    @property
+    @abstractmethod
+    def tail(self) -> list[str]:
+        """Names of the submodules that are the known network's own."""
+
+    @abstractmethod
+    def stages(self, latent: torch.Tensor) -> list[torch.Tensor]:
+        """What the known network's stages put out; the first is rebuilt from the latent."""
+
+    @abstractmethod
+    def classify(self, features: torch.Tensor) -> torch.Tensor:
+        """From the last stage to logits."""
+
+    def receive(self, latent: torch.Tensor) -> torch.Tensor:
+        """See :class:`SplitModel`."""
+        return self.classify(self.stages(latent)[-1])

@@ -8,18 +8,22 @@ have the same layers; they were trained with the tail frozen.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from compressai.entropy_models import EntropyBottleneck
 from torch import nn
 from torchvision.models import ResNet50_Weights, resnet50
 
-from encoders.model import Prior, SplitModel
+from encoders.model import Prior, SplitModel, StagedModel, Task
 from encoders.registry import ModelSpec
 from encoders.tails import SmallTail
+from runtime.errors import UnknownName
 
 HIDDEN = 128
 PATCH = 8
 FEATURES = 256  # channels behind ResNet-50's first stage
+IMAGENET = tuple(ResNet50_Weights.IMAGENET1K_V1.meta["categories"])
 
 
 class ResidualBlock(nn.Module):
@@ -85,7 +89,7 @@ class PCSSender(SplitModel):
         return prior
 
 
-class PCSModel(PCSSender):
+class PCSModel(PCSSender, StagedModel):
     """Bottleneck in place of ResNet-50's stem and first stage, then the rest of ResNet-50."""
 
     receiver_keys = (
@@ -97,17 +101,28 @@ class PCSModel(PCSSender):
         "fc.",
     )
 
-    def __init__(self, blocks: int, latent_channels: int) -> None:
+    def __init__(self, blocks: int, latent_channels: int, classes: tuple[str, ...] = IMAGENET) -> None:
         super().__init__()
         self.bottleneck_layer = Bottleneck(blocks, latent_channels, make_decoder(latent_channels))
-        backbone = resnet50(weights=None)
+        backbone = resnet50(weights=None, num_classes=len(classes))
         self.layer2, self.layer3, self.layer4 = backbone.layer2, backbone.layer3, backbone.layer4
         self.avgpool, self.fc = backbone.avgpool, backbone.fc
-        self.class_names = tuple(ResNet50_Weights.IMAGENET1K_V1.meta["categories"])
+        self.class_names = classes
 
-    def receive(self, latent: torch.Tensor) -> torch.Tensor:
-        """See :class:`SplitModel`: logits of the 1,000 ImageNet classes."""
-        features = self.layer4(self.layer3(self.layer2(self.bottleneck_layer.decoder(latent))))
+    @property
+    def tail(self) -> list[str]:
+        """See :class:`StagedModel`: ResNet-50 without its stem and first stage."""
+        return ["layer2", "layer3", "layer4", "fc"]
+
+    def stages(self, latent: torch.Tensor) -> list[torch.Tensor]:
+        """See :class:`StagedModel`: the four stages of ResNet-50, the first from the decoder."""
+        features = [self.bottleneck_layer.decoder(latent)]
+        for stage in (self.layer2, self.layer3, self.layer4):
+            features.append(stage(features[-1]))
+        return features
+
+    def classify(self, features: torch.Tensor) -> torch.Tensor:
+        """See :class:`StagedModel`: logits, of the 1,000 ImageNet classes unless it was made for others."""
         logits: torch.Tensor = self.fc(self.avgpool(features).flatten(1))
         return logits
 
@@ -129,7 +144,12 @@ class PCSDemo(PCSSender):
         return logits
 
 
-def build(spec: ModelSpec, classes: tuple[str, ...] | None = None) -> SplitModel:
-    """Make the model that the registry describes, with the paper's receiver or with a small one for these classes."""
-    blocks = spec.options["blocks"]
-    return PCSDemo(blocks, spec.latent_channels, classes) if classes else PCSModel(blocks, spec.latent_channels)
+TAILS: dict[str, Callable[[int, int, tuple[str, ...]], SplitModel]] = {"small": PCSDemo, "resnet50": PCSModel}
+
+
+def build(spec: ModelSpec, task: Task | None = None) -> SplitModel:
+    """Make the model that the registry describes, with the paper's receiver or with the one that the task wants."""
+    task = task or Task(IMAGENET, "resnet50")
+    if task.tail not in TAILS:
+        raise UnknownName("tail", task.tail, TAILS)
+    return TAILS[task.tail](spec.options["blocks"], spec.latent_channels, task.classes)

@@ -1,6 +1,6 @@
 """The model registry: one line a model, readable without torch.
 
-A new model is one file that offers ``build(spec, classes) -> SplitModel`` and one :func:`register` line, here or in a
+A new model is one file that offers ``build(spec, task) -> SplitModel`` and one :func:`register` line, here or in a
 package of your own.
 """
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 from runtime.errors import UnknownName, UsageError
 
 if TYPE_CHECKING:
-    from encoders.model import SplitModel
+    from encoders.model import SplitModel, Task
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -37,6 +37,8 @@ class ModelSpec:
     std: tuple[float, float, float] = IMAGENET_STD
     codec: str = "factorized"
     options: Mapping[str, int] = field(default_factory=dict)
+    weights: tuple[str, ...] = ()
+    """Names of the trained weights that ship in encoders/weights, the default first."""
 
     def grid(self, size: int) -> tuple[int, int]:
         """Latent height and width for a square picture of this side."""
@@ -48,12 +50,12 @@ class ModelSpec:
             )
         return size // self.stride, size // self.stride
 
-    def build(self, classes: tuple[str, ...] | None = None) -> SplitModel:
+    def build(self, task: Task | None = None) -> SplitModel:
         """Make the PyTorch model with whatever weights its constructor leaves in it.
 
-        With class names it gets the small demonstration receiver for those classes instead of the paper's.
+        Without a task it gets the paper's receiver for the paper's classes.
         """
-        return cast("SplitModel", importlib.import_module(self.module).build(self, classes))
+        return cast("SplitModel", importlib.import_module(self.module).build(self, task))
 
 
 MODELS: dict[str, ModelSpec] = {}
@@ -75,7 +77,11 @@ def spec(name: str) -> ModelSpec:
 
 
 def _register_pcs() -> None:
-    for blocks, summary in ((0, "no residual block"), (4, "four residual blocks"), (8, "eight residual blocks")):
+    for blocks, summary, weights in (
+        (0, "no residual block", ("lmb1.28",)),
+        (4, "four residual blocks", ("lmb1.28", "lmb0.16", "lmb10.24")),
+        (8, "eight residual blocks", ("lmb1.28",)),
+    ):
         for suffix, training in (("", "tail trained too"), ("_enc", "tail frozen: stock ResNet-50")):
             register(
                 ModelSpec(
@@ -85,7 +91,8 @@ def _register_pcs() -> None:
                     summary=f"8x8 patches, {summary}; {training}",
                     latent_channels=64,
                     stride=8,
-                    options={"blocks": blocks},
+                    options={"blocks": blocks, "frozen_tail": int(bool(suffix))},
+                    weights=() if suffix else weights,
                 )
             )
 

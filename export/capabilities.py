@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from encoders.registry import MODELS
+from encoders.weights import names
 from runtime.engines import ENGINES
 
 
@@ -12,11 +13,12 @@ def capability_table() -> str:
     """Two Markdown tables: models, and targets with what each precision means there."""
     from export.targets import TARGETS
 
-    models = [("model", "system", "picture", "latent", "codec", "what it is")]
+    models = [("model", "system", "picture", "latent", "codec", "weights", "what it is")]
     for spec in MODELS.values():
         height, width = spec.grid(spec.size)
         latent = f"{spec.latent_channels}x{height}x{width}"
-        models.append((spec.name, spec.system, f"{spec.size}x{spec.size}", latent, spec.codec, spec.summary))
+        shipped = ", ".join(names(spec))
+        models.append((spec.name, spec.system, f"{spec.size}x{spec.size}", latent, spec.codec, shipped, spec.summary))
     targets = [("target", "file", "sides", "engine", "precisions")]
     for target in TARGETS.values():
         engines = ", ".join(e.name for e in ENGINES.values() if target.name in e.targets)

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from encoders import registry
+from encoders import registry, weights
 from export.capabilities import capability_table
 from runtime import cli
 from runtime.cli import Report, progress
@@ -16,6 +16,7 @@ from runtime.errors import SplitportError, UsageError
 
 if TYPE_CHECKING:
     from export.request import Exported
+    from runtime.bundle import Manifest
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "python -m export") -> int:
@@ -26,7 +27,9 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m export") -> i
     parser.add_argument("--target", help="onnx, tflite, openvino, executorch, or all")
     parser.add_argument("--precision", default="fp32", help="fp32 (default) or fp16")
     parser.add_argument("--side", choices=("encoder", "receiver"), default="encoder")
-    parser.add_argument("--checkpoint", type=Path, metavar="FILE", help="trained weights; seeded ones without it")
+    origin = parser.add_mutually_exclusive_group()
+    origin.add_argument("--checkpoint", type=Path, metavar="FILE", help="trained weights of your own")
+    origin.add_argument("--weights", metavar="NAME", help="shipped weights; --list shows them, the default first")
     parser.add_argument("--size", type=int, metavar="N", help="side of the square picture; the model's own without it")
     parser.add_argument("--calibration", type=Path, metavar="DIR", help="real pictures to check the graph on")
     parser.add_argument("--output", type=Path, metavar="DIR", help="bundle directory; with --target all, its parent")
@@ -37,7 +40,8 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m export") -> i
 
 def _run(args: argparse.Namespace) -> Report:
     if args.list:
-        return Report([capability_table()], {"models": sorted(registry.MODELS)})
+        shipped = {name: weights.names(spec) for name, spec in registry.MODELS.items()}
+        return Report([capability_table()], {"models": sorted(registry.MODELS), "weights": shipped})
     if not args.model or not args.target:
         raise UsageError("give --model and --target, or --list to see what there is")
     model = registry.spec(args.model)  # a wrong name or size is told before anything slow is imported
@@ -45,6 +49,8 @@ def _run(args: argparse.Namespace) -> Report:
         model.grid(args.size)
     if args.checkpoint and not args.checkpoint.is_file():
         raise UsageError(f"checkpoint {args.checkpoint} is not a file")
+    if not args.checkpoint:
+        weights.find(model, args.weights)
     # The pipeline imports torch, which takes seconds.
     from export.pipeline import export
     from export.request import Request
@@ -56,8 +62,9 @@ def _run(args: argparse.Namespace) -> Report:
     report = Report(data={"bundles": []})
     for name in progress(names, "exporting"):
         request = Request(
-            args.model, name, args.precision, args.side, args.checkpoint, args.size, args.calibration, debug=args.debug
-        )
+            args.model, name, args.precision, args.side, args.checkpoint, args.weights, args.size, args.calibration,
+            debug=args.debug,
+        )  # fmt: skip
         if args.output:
             output = args.output / request.destination.name if args.target == "all" else args.output
             request = Request(**{**asdict(request), "output": output})
@@ -72,10 +79,18 @@ def _run(args: argparse.Namespace) -> Report:
     return report
 
 
+def _others(manifest: Manifest) -> str:
+    """What else there would be, for those who took the default."""
+    names = weights.names(registry.spec(manifest.model))
+    if manifest.weights.startswith("checkpoint") or len(names) == 1:
+        return ""
+    return f" (--weights {' | '.join(names)})"
+
+
 def _add(report: Report, made: Exported) -> None:
     manifest = made.manifest
     if not report.lines:
-        report.lines.append(f"{manifest.model} {manifest.side}, weights: {manifest.weights}")
+        report.lines.append(f"{manifest.model} {manifest.side}, weights: {manifest.weights}{_others(manifest)}")
     parity = manifest.parity
     if "agreement" in parity:
         pictures = f"{parity['pictures']} {parity['kind']} pictures"

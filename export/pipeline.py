@@ -26,7 +26,7 @@ def export(request: Request) -> Exported:
         spec.grid(request.size)  # refuses a size that does not fit
 
     with quiet(request.debug):
-        loaded = load(request.model, request.side, request.checkpoint)
+        loaded = load(request.model, request.side, request.checkpoint, request.weights)
     with staging(request.destination) as directory:
         write_tables(directory, tables(loaded.model.prior, nominal[0] * nominal[1]))
         with quiet(request.debug):

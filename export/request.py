@@ -19,6 +19,8 @@ class Request:
     precision: str = "fp32"
     side: Side = "encoder"
     checkpoint: Path | None = None
+    weights: str | None = None
+    """Name of weights that ship, or ``seeded``; the model's default where neither this nor a checkpoint is given."""
     size: int | None = None
     pictures: Path | None = None
     """Folder of real pictures to compare artifact and PyTorch on; drawn ones serve where it is None."""

@@ -17,7 +17,7 @@ from runtime.bundle import Bundle
 from runtime.cli import Report, progress
 from runtime.errors import SplitportError, UsageError
 from runtime.files import write_atomically
-from runtime.preprocess import SUFFIXES
+from runtime.pictures import pictures_in
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "python -m profiling") -> int:
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m profiling") -
 
 
 def _run(args: argparse.Namespace) -> Report:
-    pictures = _pictures(args.images)
+    pictures = pictures_in(args.images)
     if args.runs < 1:
         raise UsageError(f"--runs must be at least 1, not {args.runs}")
     for bundle in args.bundles:  # before anything takes time
@@ -76,12 +76,3 @@ def _report(args: argparse.Namespace) -> Report:
         write_atomically(args.output, (text + "\n").encode())
         return Report([str(args.output)], {"output": str(args.output)})
     return Report([text], {"report": text})
-
-
-def _pictures(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path]
-    found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES) if path.is_dir() else []
-    if not found:
-        raise UsageError(f"{path} is neither a picture nor a folder of pictures")
-    return found

@@ -44,12 +44,21 @@ class Record:
     pictures: int
     picture_size: int
     date: str
+    task: dict[str, Any] | None = None
+    """Accuracy over labelled pictures: ``top1`` and ``top5`` in percent, their ``n``, and what they were taken on."""
+    estimated_bpp: float | None = None
+    """What the prior charges for the symbols, position by position."""
     schema: int = SCHEMA
 
 
 def write(path: Path, records: list[Record]) -> None:
     """Write all records, one line each."""
     write_atomically(path, "".join(json.dumps(asdict(r)) + "\n" for r in records).encode())
+
+
+def append(path: Path, record: Record) -> None:
+    """Add a record to a file that may hold others already."""
+    write(path, [*(read(path) if path.exists() else []), record])
 
 
 def read(path: Path) -> list[Record]:

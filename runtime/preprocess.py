@@ -22,8 +22,6 @@ from runtime.errors import PictureError
 Pixels: TypeAlias = "npt.NDArray[np.uint8]"
 Picture: TypeAlias = "str | os.PathLike[str] | Image.Image | Pixels"
 
-#: File names that count as pictures when a folder is searched.
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif"})
 #: The papers resize to 256 before they crop 224.
 _MARGIN = 256 / 224
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from runtime import engines
 from runtime.bundle import Bundle
+from runtime.coder import Symbols
 from runtime.encoder import BundlePath, Decoder
 from runtime.errors import BundleError, TooLarge
 
@@ -58,6 +59,10 @@ class Receiver:
             raise TooLarge(f"the payload's latent is {latent.shape}; this receiver was exported for {expected}")
         output = engines.run(self._engine, latent[np.newaxis])
         return np.array(output[0], dtype=np.float32)
+
+    def symbols(self, data: bytes) -> Symbols:
+        """The sender's integers; see :meth:`Decoder.symbols`."""
+        return self._decoder.symbols(data)
 
     def predict(self, data: bytes) -> Prediction:
         """Class names with probabilities, best first."""

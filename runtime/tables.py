@@ -120,6 +120,14 @@ class Tables:
         """The weights of one channel, escape last."""
         return self.weights[self.row[channel] : self.row[channel + 1]]
 
+    def charge(self, symbols: npt.NDArray[np.int32]) -> float:
+        """Bits that the prior alone charges for symbols (channels, ...): no flags, no coder, 16 more for an escape."""
+        values = symbols.reshape(self.channels, -1).astype(np.int64) - self.low[:, np.newaxis]
+        escape = self.bins.astype(np.int64)[:, np.newaxis] - 1
+        escaped = (values < 0) | (values >= escape)
+        bins = np.where(escaped, escape, values) + self.row[:-1, np.newaxis]
+        return float(-np.log2(self.weights[bins] / TOTAL).sum() + 16 * escaped.sum())
+
     def canonical_bytes(self) -> bytes:
         """The byte string that names these tables; docs/wire-format.md has its layout."""
         head = _MAGIC + struct.pack("<H", self.channels)

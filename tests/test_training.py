@@ -10,15 +10,17 @@ import pytest
 import torch
 from PIL import Image
 
-from encoders.checkpoint import class_names
+from encoders.checkpoint import task
 from encoders.commands import main
 from encoders.drawn import draw
+from encoders.model import Task
 from encoders.registry import spec
-from encoders.training.data import Photographs, labelled
+from encoders.training.data import Photographs
 from encoders.training.recipe import Recipe, Run, Trainee
 from export import Request, export
 from runtime import Encoder, Receiver
 from runtime.errors import UsageError
+from runtime.pictures import labelled
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +57,7 @@ def test_it_learns_and_says_what_it_did(weights):
     assert facts["held_out"] == 12 and facts["trained_on"] == 36
     assert facts["held_out_top1"] >= 0.9 and 0 < facts["held_out_estimated_bpp"] < 20
     assert recipe["seed"] == 0 and recipe["lmbda"] == 0.1 and metadata["model"] == "ours_n0"
-    assert class_names(weights) == ("blue", "red")
+    assert task(weights) == Task(("blue", "red"), "small")
     assert [p.name for p in weights.parent.iterdir()] == [weights.name]
 
 
@@ -78,7 +80,7 @@ def test_a_broken_off_run_goes_on_where_it_was(folder, tmp_path):
     data = Photographs(source, 64)
 
     def run(epochs_now: int, state):
-        made = Run(Recipe("ours_n0", 0.1, epochs=3, batch=16), spec("ours_n0"), source.classes, state, half=False)
+        made = Run(Recipe("ours_n0", 0.1, epochs=3, batch=16), spec("ours_n0"), Task(source.classes), state)
 
         class Stop(Exception):
             pass
@@ -100,26 +102,25 @@ def test_a_broken_off_run_goes_on_where_it_was(folder, tmp_path):
 
 
 def test_a_partial_run_of_another_recipe_is_refused(folder, tmp_path):
-    classes = labelled(folder).classes
+    own = Task(labelled(folder).classes)
     state = tmp_path / "run.partial"
-    Run(Recipe("ours_n0", 0.1), spec("ours_n0"), classes, state, half=False)._save()
+    Run(Recipe("ours_n0", 0.1), spec("ours_n0"), own, state)._save()
     with pytest.raises(UsageError, match="another run"):
-        Run(Recipe("ours_n0", 0.2), spec("ours_n0"), classes, state, half=False)
+        Run(Recipe("ours_n0", 0.2), spec("ours_n0"), own, state)
 
 
 def test_classifier_sees_rounded_latents_and_the_rate_sees_noise():
     torch.manual_seed(0)
-    trainee = Trainee(spec("ours_n0"), ("a", "b")).train()
+    trainee = Trainee(spec("ours_n0"), Task(("a", "b"))).train()
     seen = []
     trainee.model.tail.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].detach()))
     pixels = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
-    _, first = trainee(pixels, False)
-    _, second = trainee(pixels, False)
+    first, second = (trainee(pixels, False).bpp for _ in range(2))
     median = trainee.prior.quantiles[:, 0, 1].detach().view(1, -1, 1, 1)
     assert torch.allclose(seen[0] - median, (seen[0] - median).round(), atol=1e-5)
     assert first != second, "the rate is estimated under noise"
-    logits, bits = trainee(pixels, False)
-    (logits.sum() + bits).backward()
+    seen_by_losses = trainee(pixels, False)
+    (seen_by_losses.logits.sum() + seen_by_losses.bpp).backward()
     assert trainee.model.encoder[0].weight.grad.abs().sum() > 0
 
 
@@ -135,7 +136,7 @@ def test_splits_are_repeatable_disjoint_and_balanced(folder):
     ("change", "message"),
     [
         (["--model", "our_n0"], "did you mean 'ours_n0'"),
-        (["--out", "weights.pt"], "must end in .safetensors"),
+        (["--out", "weights.bin"], "must end in .safetensors"),
         (["--hold-out", "1.5"], "--hold-out lies between 0 and 1"),
         (["--size", "65"], "multiple of 8"),
         (["--data", "nowhere"], "is not a folder"),

@@ -1,4 +1,4 @@
-"""A labelled folder of photographs (one folder a class) as batches, and the augmentation of a small data set."""
+"""Labelled photographs as batches, and the augmentation of a small data set."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import random
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
@@ -14,8 +13,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from runtime.errors import PictureError, UsageError
-from runtime.preprocess import SUFFIXES, Pixels, to_pixels
+from runtime.errors import PictureError
+from runtime.pictures import Labelled
+from runtime.preprocess import Pixels, to_pixels
 
 Batch: TypeAlias = tuple[torch.Tensor, torch.Tensor]
 
@@ -23,43 +23,6 @@ Batch: TypeAlias = tuple[torch.Tensor, torch.Tensor]
 _MOST_HELD = 6 << 30
 #: Batches that threads prepare while the network trains on another.
 _AHEAD = 2
-
-
-@dataclass(frozen=True)
-class Labelled:
-    """Files with the index of their class."""
-
-    classes: tuple[str, ...]
-    items: tuple[tuple[Path, int], ...]
-
-    def split(self, share: float, seed: int) -> tuple[Labelled, Labelled]:
-        """Hold out a share of each class, the same for the same seed: what hyper-parameters are chosen on."""
-        rng = random.Random(seed)
-        kept: list[tuple[Path, int]] = []
-        held: list[tuple[Path, int]] = []
-        for index in range(len(self.classes)):
-            own = [item for item in self.items if item[1] == index]
-            rng.shuffle(own)
-            cut = round(share * len(own))
-            held += own[:cut]
-            kept += own[cut:]
-        return Labelled(self.classes, tuple(kept)), Labelled(self.classes, tuple(held))
-
-
-def labelled(folder: Path) -> Labelled:
-    """Read the file names; the folders' names, sorted, are the classes."""
-    if not folder.is_dir():
-        raise UsageError(f"{folder} is not a folder with one folder a class")
-    classes = tuple(sorted(p.name for p in folder.iterdir() if p.is_dir()))
-    items = tuple(
-        (file, index)
-        for index, name in enumerate(classes)
-        for file in sorted((folder / name).iterdir())
-        if file.suffix.lower() in SUFFIXES
-    )
-    if len(classes) < 2 or not items:
-        raise UsageError(f"{folder} needs at least two folders with pictures, one for each class")
-    return Labelled(classes, items)
 
 
 class Photographs:

@@ -13,13 +13,15 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import nn
 
+from encoders.model import StagedModel, Task
 from encoders.registry import ModelSpec
 from encoders.training.data import Photographs
+from encoders.training.teacher import Teacher
 from runtime.errors import UsageError
 
 
@@ -43,40 +45,65 @@ class Recipe:
     average: float = 0.998
     """Of the moving average of the weights, which is what is kept."""
     seed: int = 0
+    taught: bool = False
+    """Whether a teacher guides it."""
+
+
+class Seen(NamedTuple):
+    """One batch as the losses see it."""
+
+    picture: torch.Tensor
+    logits: torch.Tensor
+    bpp: torch.Tensor
+    """Estimated, on noisy latents; on rounded ones in eval mode."""
+    stages: list[torch.Tensor]
 
 
 class Trainee(nn.Module):
     """A split model with the two views of its latent that training needs."""
 
-    def __init__(self, spec: ModelSpec, classes: tuple[str, ...]) -> None:
+    def __init__(self, spec: ModelSpec, task: Task) -> None:
         super().__init__()
-        self.model = spec.build(classes)
+        self.model = spec.build(task)
         mean, std = torch.tensor(spec.mean).view(1, 3, 1, 1), torch.tensor(spec.std).view(1, 3, 1, 1)
         self.register_buffer("mean", mean, persistent=False)
         self.register_buffer("std", std, persistent=False)
+        held = isinstance(self.model, StagedModel) and spec.options.get("frozen_tail")
+        self.frozen = [self.model.get_submodule(name) for name in cast(StagedModel, self.model).tail] if held else []
+        for module in self.frozen:
+            module.requires_grad_(False)
 
-    def latent(self, pixels: torch.Tensor) -> torch.Tensor:
-        """From uint8 pixels (N, 3, H, W)."""
-        x = (pixels.float() / 255 - cast(torch.Tensor, self.mean)) / cast(torch.Tensor, self.std)
-        return cast(torch.Tensor, self.model.encoder(x.to(memory_format=torch.channels_last)))
+    def train(self, mode: bool = True) -> Trainee:
+        """A frozen tail keeps its statistics, too."""
+        super().train(mode)
+        for module in self.frozen:
+            module.eval()
+        return self
 
     @property
     def prior(self) -> Any:
         """CompressAI's entropy bottleneck."""
         return self.model.prior
 
-    def forward(self, pixels: torch.Tensor, half: bool) -> tuple[torch.Tensor, torch.Tensor]:
-        """Logits on rounded latents, and estimated bits per pixel on noisy ones (on rounded ones in eval mode)."""
+    def forward(self, pixels: torch.Tensor, half: bool) -> Seen:
+        """From uint8 pixels (N, 3, H, W) to logits on rounded latents and bits per pixel on noisy ones."""
+        x = (pixels.float() / 255 - cast(torch.Tensor, self.mean)) / cast(torch.Tensor, self.std)
+        x = x.to(memory_format=torch.channels_last)
         with torch.autocast(pixels.device.type, dtype=torch.bfloat16, enabled=half):
-            y = self.latent(pixels)
+            y = self.model.encoder(x)
         y = y.float()
         median = self.prior.quantiles[:, 0, 1].detach().view(1, -1, 1, 1)
         rounded = torch.round(y - median) + median
         _, likelihood = self.prior(y)
         bits = -torch.log2(likelihood).sum() / (pixels.shape[0] * pixels.shape[2] * pixels.shape[3])
         with torch.autocast(pixels.device.type, dtype=torch.bfloat16, enabled=half):
-            logits = self.model.receive(y + (rounded - y).detach())
-        return logits.float(), bits
+            through = y + (rounded - y).detach()
+            if isinstance(self.model, StagedModel):
+                stages = self.model.stages(through)
+                logits = self.model.classify(stages[-1])
+            else:
+                stages, logits = [], self.model.receive(through)
+        return Seen(x, logits.float(), bits, stages)
 
 
 @dataclass
@@ -93,15 +120,31 @@ class Progress:
 class Run:
     """A training run that can stop after any epoch and go on later."""
 
-    def __init__(self, recipe: Recipe, spec: ModelSpec, classes: tuple[str, ...], state: Path, half: bool) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        spec: ModelSpec,
+        task: Task,
+        state: Path,
+        *,
+        half: bool = False,
+        device: str = "cpu",
+        teacher: Teacher | None = None,
+    ) -> None:
         torch.manual_seed(recipe.seed)
-        self.recipe, self.spec, self.classes, self.state, self.half = recipe, spec, classes, state, half
-        self.model = Trainee(spec, classes).to(memory_format=torch.channels_last)
+        self.recipe, self.spec, self.task, self.state, self.half = recipe, spec, task, state, half
+        self.device = torch.device(device)
+        self.model = Trainee(spec, task).to(self.device).to(memory_format=torch.channels_last)
+        self.teacher = teacher.to(self.device) if teacher else None
+        if self.teacher:
+            self.teacher.start(self.model.model)
+        elif self.model.frozen:
+            raise UsageError(f"{spec.name} keeps its tail as a trained ResNet-50 left it: give that with --teacher")
         self.average = copy.deepcopy(self.model).eval()
         quantiles = self.model.prior.quantiles
         prior = [p for p in self.model.prior.parameters() if p is not quantiles]
         apart = {id(p) for p in (quantiles, *prior)}
-        network = [p for p in self.model.parameters() if id(p) not in apart]
+        network = [p for p in self.model.parameters() if p.requires_grad and id(p) not in apart]
         # Decay pulls weights towards zero: right for filters, meaningless for biases, norms and the prior's little
         # networks, whose zero is no simpler a distribution.
         groups = [
@@ -127,51 +170,57 @@ class Run:
             totals = [0.0, 0.0, 0.0]
             for step, (pixels, labels) in enumerate(data.epoch(self.recipe.batch, seed)):
                 share = (self.done * steps + step) / (self.recipe.epochs * steps)
-                for index, value in enumerate(self._step(pixels, labels, share)):
+                for index, value in enumerate(self._step(pixels, labels, share, self.done * steps + step)):
                     totals[index] += value / steps
             self.done += 1
             self.history.append(Progress(self.done, *totals))
             self._save()
             each(self.history[-1])
 
-    def _step(self, pixels: torch.Tensor, labels: torch.Tensor, share: float) -> tuple[float, float, float]:
+    def _step(
+        self, pixels: torch.Tensor, labels: torch.Tensor, share: float, number: int
+    ) -> tuple[float, float, float]:
         recipe = self.recipe
         rise = min(1.0, share / recipe.warmup) if recipe.warmup else 1.0
         for group in self.optimiser.param_groups:
             group["lr"] = recipe.rate * rise * (0.01 + 0.99 * (1 + math.cos(math.pi * share)) / 2)
         self.model.train()
-        logits, bpp = self.model(pixels, self.half)
-        task = nn.functional.cross_entropy(logits, labels, label_smoothing=recipe.smoothing)
-        loss = task + recipe.lmbda * min(1.0, share / recipe.ramp) * bpp
+        labels = labels.to(self.device)
+        seen: Seen = self.model(pixels.to(self.device), self.half)
+        task = nn.functional.cross_entropy(seen.logits, labels, label_smoothing=recipe.smoothing)
+        if self.teacher:
+            with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.half):
+                task = self.teacher.loss(seen.picture, seen.logits, seen.stages, task)
+        loss = task + recipe.lmbda * min(1.0, share / recipe.ramp) * seen.bpp
         self.optimiser.zero_grad(set_to_none=True)
         self.auxiliary.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimiser.step()
         self.auxiliary.zero_grad(set_to_none=True)
         self.model.prior.loss().backward()
         self.auxiliary.step()
         with torch.no_grad():
-            keep = min(recipe.average, share * recipe.epochs)  # early weights are not worth remembering
+            keep = min(recipe.average, number / (number + 4))  # early weights are not worth remembering
             for old, new in zip(self.average.state_dict().values(), self.model.state_dict().values(), strict=True):
                 old.lerp_(new, 1 - keep) if old.is_floating_point() else old.copy_(new)
-        return loss.item(), bpp.item(), float((logits.argmax(1) == labels).float().mean())
+        return loss.item(), seen.bpp.item(), float((seen.logits.argmax(1) == labels).float().mean())
 
     @torch.no_grad()
     def evaluate(self, data: Photographs) -> tuple[float, float]:
         """Top-1 and estimated bits per pixel of the averaged weights, on rounded latents."""
         right = bits = 0.0
         for pixels, labels in data.plain(self.recipe.batch):
-            logits, bpp = self.average(pixels, False)
-            right += float((logits.argmax(1) == labels).sum())
-            bits += float(bpp) * len(labels)
+            seen: Seen = self.average(pixels.to(self.device), False)
+            right += float((seen.logits.argmax(1).cpu() == labels).sum())
+            bits += float(seen.bpp) * len(labels)
         return right / len(data), bits / len(data)
 
     def _save(self) -> None:
         temporary = self.state.with_suffix(".tmp")
         content = {
             "recipe": json.dumps(asdict(self.recipe)),
-            "classes": list(self.classes),
+            "task": json.dumps(asdict(self.task)),
             "done": self.done,
             "history": [asdict(p) for p in self.history],
             "model": self.model.state_dict(),
@@ -183,8 +232,9 @@ class Run:
         temporary.replace(self.state)
 
     def _resume(self) -> None:
-        content = torch.load(self.state, weights_only=True)
-        if json.loads(content["recipe"]) != asdict(self.recipe) or tuple(content["classes"]) != self.classes:
+        content = torch.load(self.state, weights_only=True, map_location=self.device)
+        mine = json.dumps(asdict(self.recipe)), json.dumps(asdict(self.task))
+        if (content["recipe"], content["task"]) != mine:
             raise UsageError(f"{self.state} belongs to another run (recipe or classes differ); remove it to start anew")
         self.done = content["done"]
         self.history = [Progress(**p) for p in content["history"]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -25,16 +26,24 @@ def round_filters(model: torch.nn.Module) -> None:
 
 
 def write(path: Path, run: Run, facts: dict[str, Any], half: bool) -> None:
-    """The averaged weights of a run, its recipe, its classes and what was measured on held-out pictures."""
+    """The averaged weights of a run, its recipe, its task and what was measured on held-out pictures.
+
+    A ``.pt`` file has the layout of the published ones: a dictionary with the state dict under ``model``.
+    """
     tensors = {
-        name: (tensor.half() if half and tensor.ndim == 4 else tensor).contiguous()
+        name: (tensor.half() if half and tensor.ndim == 4 else tensor).cpu().contiguous()
         for name, tensor in run.average.model.state_dict().items()
-        if tensor.numel()
     }
-    metadata = {
+    described = {
         "model": run.spec.name,
-        "classes": json.dumps(list(run.classes)),
+        "task": json.dumps(asdict(run.task)),
         "recipe": json.dumps(asdict(run.recipe)),
         "facts": json.dumps(facts),
     }
-    write_atomically(path, save(tensors, metadata))
+    if path.suffix == ".pt":
+        content = io.BytesIO()
+        torch.save({**described, "model": tensors, "epoch": run.done}, content)
+        write_atomically(path, content.getvalue())
+    else:
+        full = {name: tensor for name, tensor in tensors.items() if tensor.numel()}  # empty ones fail to align
+        write_atomically(path, save(full, described))
