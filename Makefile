@@ -17,7 +17,6 @@ $(READY): pyproject.toml setup.py runtime/coder/range_coder.c
 	@touch $@
 
 demo:
-	@echo "Demo with seeded, untrained weights: the bytes and times are real, the predicted classes mean nothing."
 	@$(MAKE) --no-print-directory setup
 	@$(MAKE) --no-print-directory demo-commands
 
@@ -25,7 +24,7 @@ demo:
 demo-commands:
 	$(PY) -m export --model ours_n4 --target tflite
 	$(PY) -m export --model ours_n4 --target onnx --side receiver
-	$(PY) -m runtime encode bundles/ours_n4-tflite-fp32 $(PHOTO) -o $(DEMO)
+	$(PY) -m runtime encode bundles/ours_n4-tflite-fp32 $(PHOTO) -o $(DEMO) --compare
 	$(PY) -m runtime decode bundles/ours_n4-tflite-fp32 $(DEMO)/flower.spl -o $(DEMO)
 	$(PY) -m runtime predict bundles/ours_n4-onnx-fp32-receiver $(DEMO)/flower.spl --top 3
 	$(PY) -m profiling run bundles/ours_n4-tflite-fp32 --images $(PHOTO) --threads 1 -o $(DEMO)/results.jsonl

@@ -33,6 +33,9 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m encoders") ->
     train.add_argument(
         "--teacher", type=Path, metavar="FILE", help="trained ResNet-50 that guides, and starts its like"
     )
+    train.add_argument(
+        "--start", type=Path, metavar="FILE", help="go on from these weights, or from a shallower model's"
+    )
     train.add_argument("--epochs", type=int, default=60)
     train.add_argument("--batch", type=int, default=32)
     train.add_argument("--rate", type=float, default=1.5e-3, help="peak learning rate (default: 0.0015)")
@@ -70,6 +73,7 @@ def _train(args: argparse.Namespace) -> Report:
         )
     import torch
 
+    from encoders import checkpoint
     from encoders.model import Task
     from encoders.training.data import Photographs
     from encoders.training.recipe import Recipe, Run
@@ -80,13 +84,15 @@ def _train(args: argparse.Namespace) -> Report:
     source = labelled(args.data)
     kept, held = source.split(args.hold_out, args.seed)
     recipe = Recipe(
-        args.model, args.lmbda, args.epochs, args.batch, args.rate, seed=args.seed, taught=args.teacher is not None
-    )
+        args.model, args.lmbda, args.epochs, args.batch, args.rate, seed=args.seed, taught=args.teacher is not None,
+        start=checkpoint.digest(args.start) if args.start else None,
+    )  # fmt: skip
     teacher = Teacher(args.teacher, len(source.classes)) if args.teacher else None
     task = Task(source.classes, args.tail)
     args.out.parent.mkdir(parents=True, exist_ok=True)
     run = Run(
-        recipe, spec, task, args.out.with_suffix(".partial"), half=args.half, device=device, teacher=teacher
+        recipe, spec, task, args.out.with_suffix(".partial"), half=args.half, device=device, teacher=teacher,
+        start=args.start,
     )  # fmt: skip
     resumed = run.done
     run.train(Photographs(kept, size, args.workers), _show(args.epochs))

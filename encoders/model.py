@@ -53,6 +53,10 @@ class SplitModel(nn.Module):
     def receive(self, latent: torch.Tensor) -> torch.Tensor:
         """From the quantised latent to the task's output."""
 
+    def adopt(self, state: dict[str, torch.Tensor]) -> None:
+        """Go on from trained weights; a model may know how to start from a smaller one's."""
+        self.load_state_dict(state)
+
 
 class StagedModel(SplitModel):
     """A model whose receiver goes on as a known network, which can therefore start it off and teach it."""

@@ -9,6 +9,7 @@ have the same layers; they were trained with the tail frozen.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from compressai.entropy_models import EntropyBottleneck
@@ -87,6 +88,24 @@ class PCSSender(SplitModel):
         """See :class:`SplitModel`."""
         prior: Prior = self.bottleneck_layer.entropy_bottleneck
         return prior
+
+    def adopt(self, state: dict[str, torch.Tensor]) -> None:
+        """See :class:`SplitModel`: from fewer residual blocks, too, where the added ones begin as identities."""
+        prefix = "bottleneck_layer.encoder."
+        last = len(self.encoder) - 1
+        theirs = max((int(k.split(".")[2]) for k in state if k.startswith(prefix)), default=last)
+        for block in self.encoder[theirs:last]:
+            second = cast(ResidualBlock, block).conv_2
+            added = {
+                "weight": torch.zeros_like(second.weight),
+                "bias": torch.zeros_like(cast(torch.Tensor, second.bias)),
+            }
+            second.load_state_dict(added)
+        moved = {k.replace(f"{prefix}{theirs}.", f"{prefix}{last}."): v for k, v in state.items()}
+        missing, unexpected = self.load_state_dict(moved, strict=False)
+        grown = tuple(f"{prefix}{index}." for index in range(theirs, last))
+        if unexpected or any(not k.startswith(grown) for k in missing):
+            raise RuntimeError(f"keys differ: {', '.join([*unexpected, *missing][:4])}")
 
 
 class PCSModel(PCSSender, StagedModel):

@@ -16,7 +16,6 @@ from runtime.errors import SplitportError, UsageError
 
 if TYPE_CHECKING:
     from export.request import Exported
-    from runtime.bundle import Manifest
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "python -m export") -> int:
@@ -69,7 +68,7 @@ def _run(args: argparse.Namespace) -> Report:
             output = args.output / request.destination.name if args.target == "all" else args.output
             request = Request(**{**asdict(request), "output": output})
         try:
-            _add(report, export(request))
+            _add(report, export(request), _others(args))
         except UsageError:
             raise
         except SplitportError as why:
@@ -79,18 +78,18 @@ def _run(args: argparse.Namespace) -> Report:
     return report
 
 
-def _others(manifest: Manifest) -> str:
+def _others(args: argparse.Namespace) -> str:
     """What else there would be, for those who took the default."""
-    names = weights.names(registry.spec(manifest.model))
-    if manifest.weights.startswith("checkpoint") or len(names) == 1:
+    first, *others = weights.names(registry.spec(args.model))
+    if args.checkpoint or args.weights or not others:
         return ""
-    return f" (--weights {' | '.join(names)})"
+    return f" (--weights takes {first}, {', '.join(others)})"
 
 
-def _add(report: Report, made: Exported) -> None:
+def _add(report: Report, made: Exported, others: str) -> None:
     manifest = made.manifest
     if not report.lines:
-        report.lines.append(f"{manifest.model} {manifest.side}, weights: {manifest.weights}{_others(manifest)}")
+        report.lines.append(f"{manifest.model} {manifest.side}, weights: {manifest.weights}{others}")
     parity = manifest.parity
     if "agreement" in parity:
         pictures = f"{parity['pictures']} {parity['kind']} pictures"

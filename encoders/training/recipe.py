@@ -18,7 +18,8 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import nn
 
-from encoders.model import StagedModel, Task
+from encoders.checkpoint import read_state
+from encoders.model import SplitModel, StagedModel, Task
 from encoders.registry import ModelSpec
 from encoders.training.data import Photographs
 from encoders.training.teacher import Teacher
@@ -47,6 +48,8 @@ class Recipe:
     seed: int = 0
     taught: bool = False
     """Whether a teacher guides it."""
+    start: str | None = None
+    """Digest of the weights that it went on from."""
 
 
 class Seen(NamedTuple):
@@ -130,6 +133,7 @@ class Run:
         half: bool = False,
         device: str = "cpu",
         teacher: Teacher | None = None,
+        start: Path | None = None,
     ) -> None:
         torch.manual_seed(recipe.seed)
         self.recipe, self.spec, self.task, self.state, self.half = recipe, spec, task, state, half
@@ -140,6 +144,8 @@ class Run:
             self.teacher.start(self.model.model)
         elif self.model.frozen:
             raise UsageError(f"{spec.name} keeps its tail as a trained ResNet-50 left it: give that with --teacher")
+        if start:
+            _go_on_from(start, self.model.model)
         self.average = copy.deepcopy(self.model).eval()
         quantiles = self.model.prior.quantiles
         prior = [p for p in self.model.prior.parameters() if p is not quantiles]
@@ -242,3 +248,12 @@ class Run:
         self.average.load_state_dict(content["average"])
         self.optimiser.load_state_dict(content["optimiser"])
         self.auxiliary.load_state_dict(content["auxiliary"])
+
+
+def _go_on_from(file: Path, model: SplitModel) -> None:
+    # Buffers of the coder, empty in training, are not stored in every kind of file.
+    tables = {k: v for k, v in model.state_dict().items() if not v.numel()}
+    try:
+        model.adopt({**tables, **read_state(file)})
+    except RuntimeError as why:
+        raise UsageError(f"{file.name} is not a start for this model and task: {str(why).splitlines()[-1]}") from why

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from runtime import launcher
 from runtime.bundle import Bundle
@@ -17,6 +20,7 @@ from runtime.coder import CODERS
 from runtime.encoder import Decoder, Encoder
 from runtime.engines import ENGINES
 from runtime.payload import HEADER_BYTES
+from runtime.preprocess import to_pixels
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +68,22 @@ def test_encode_for_people(call: Callable, make_bundle: Callable[..., Path], pic
         assert outcome.out.startswith(
             f"{tmp_path / 'fine.spl'}  {size - HEADER_BYTES} payload bytes ({size} on the wire)"
         )
-        assert outcome.out.endswith(" ms\n") and outcome.out.count("\n") == 1
+        assert re.search(r" ms \(preprocess [\d.]+, network [\d.]+, code [\d.]+\)\n$", outcome.out)
+        assert outcome.out.count("\n") == 1
+
+
+def test_encode_compares_with_what_one_would_send_otherwise(call, make_bundle, photographs, tmp_path):
+    """JPEG and PNG of the very pixels that were encoded."""
+    outcome = call("runtime", "encode", make_bundle(), photographs[1], "-o", tmp_path, "--compare", "--json")
+    (told,) = json.loads(outcome.out)["payloads"]
+    image = Image.fromarray(to_pixels(photographs[1], 224))
+    for name, options in {"JPEG (quality 75)": {"format": "jpeg", "quality": 75}, "PNG": {"format": "png"}}.items():
+        file = io.BytesIO()
+        image.save(file, optimize=True, **options)
+        assert told["compared_bytes"][name] == file.tell()
+    text = call("runtime", "encode", make_bundle(), photographs[1], "-o", tmp_path, "--compare").out.splitlines()
+    ratio = told["compared_bytes"]["PNG"] / told["payload_bytes"]
+    assert len(text) == 3 and text[2].startswith("  PNG of the same pixels") and f" {ratio:.1f} times" in text[2]
 
 
 @pytest.mark.parametrize(("more", "dtype"), [([], np.int32), (["--latent"], np.float32)])
@@ -87,12 +106,25 @@ def test_decode(
 
 
 def test_predict(call: Callable, make_bundle: Callable[..., Path], payload: Path) -> None:
-    """Class names with falling probabilities, --top of them; untrained weights are said to be so."""
-    receiver = make_bundle(side="receiver")
-    outcome = call("runtime", "predict", receiver, payload, "--top", 3, "--tables", make_bundle())
-    first, source, *ranked = outcome.out.splitlines()
-    assert (outcome.code, outcome.err) == (0, "")
-    assert first == "weights: seeded (seed 0), not trained" and source == str(payload) and len(ranked) == 3
+    """Class names with falling probabilities, --top of them."""
+    outcome = call("runtime", "predict", make_bundle(side="receiver"), payload, "--top", 3)
+    source, *ranked = outcome.out.splitlines()
+    assert (outcome.code, outcome.err) == (0, "") and source == str(payload) and len(ranked) == 3
+    told = json.loads(call("runtime", "predict", make_bundle(side="receiver"), payload, "--json").out)
+    assert "shipped" in told["weights"] and len(told["predictions"][0]["ranked"]) == 5
+    assert [line.split("%  ")[1] for line in ranked] == [name for name, _ in told["predictions"][0]["ranked"][:3]]
+
+
+def test_predict_says_so_where_weights_are_not_trained(
+    call: Callable, make_bundle: Callable[..., Path], photographs: list[Path], tmp_path: Path
+) -> None:
+    """And the paper's receiver knows ImageNet's classes."""
+    sender, receiver = make_bundle(weights="seeded"), make_bundle(side="receiver", weights="seeded")
+    call("runtime", "encode", sender, photographs[0], "-o", tmp_path)
+    payload = tmp_path / "china.spl"
+    first, *_, last = call("runtime", "predict", receiver, payload, "--top", 1, "--tables", sender).out.splitlines()
+    ranked = [last]
+    assert first == "weights: seeded (seed 0), not trained"
     told = json.loads(call("runtime", "predict", receiver, payload, "--top", 1000, "--json").out)
     names, odds = zip(*told["predictions"][0]["ranked"], strict=True)
     assert sum(odds) == pytest.approx(1) and list(odds) == sorted(odds, reverse=True)

@@ -10,7 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from encoders.drawn import draw
 from export.capabilities import capability_table
 from tests.conftest import ROOT
 
@@ -29,26 +31,30 @@ def commands(document: Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory, photographs):
-    """Where a newcomer stands: an empty directory with a picture."""
+    """Where a newcomer stands: a directory with a picture, and two labelled folders for those who train."""
     folder = tmp_path_factory.mktemp("newcomer")
     (folder / "picture.jpg").write_bytes(photographs[1].read_bytes())
+    for index, (part, count) in enumerate({"train": 20, "val": 3}.items()):
+        for label in ("left", "right"):
+            (folder / part / label).mkdir(parents=True)
+            for seed in range(count):
+                picture = Image.fromarray(draw(1000 * index + seed, 240))
+                picture.save(folder / part / label / f"{seed}.jpg")
     return folder
 
 
-def test_readme_commands_and_python_run(workplace):
+@pytest.mark.parametrize(("document", "least"), [("README.md", 9), ("docs/training.md", 6)])
+def test_commands_and_then_python_run(workplace, document, least):
     """In the order in which they stand."""
     environment = os.environ | {"PYTHONWARNINGS": "ignore"}
-    ran = 0
-    for command in commands(ROOT / "README.md"):
-        if not command.startswith("python -m"):
-            continue
+    ours = [command for command in commands(ROOT / document) if command.startswith("python -m")]
+    assert len(ours) >= least
+    for command in ours:
         words = [sys.executable, *shlex.split(command)[1:]]
         done = subprocess.run(words, cwd=workplace, capture_output=True, text=True, env=environment)
         assert done.returncode == 0, f"{command}\n{done.stderr}"
         assert "Traceback" not in done.stderr
-        ran += 1
-    assert ran >= 9
-    for snippet in blocks(ROOT / "README.md", "python"):
+    for snippet in blocks(ROOT / document, "python"):
         done = subprocess.run([sys.executable, "-c", snippet], cwd=workplace, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
 
@@ -63,7 +69,7 @@ def test_every_command_is_one_we_know(document):
             assert set(words[1:]) <= targets, command
         else:
             assert words[:2] == ["python", "-m"], command
-            assert document.name == "README.md", f"{command} in {document.name} is run by no test"
+            assert document.name in ("README.md", "training.md"), f"{command} in {document.name} is run by no test"
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
