@@ -95,12 +95,8 @@ class PCSSender(SplitModel):
         last = len(self.encoder) - 1
         theirs = max((int(k.split(".")[2]) for k in state if k.startswith(prefix)), default=last)
         for block in self.encoder[theirs:last]:
-            second = cast(ResidualBlock, block).conv_2
-            added = {
-                "weight": torch.zeros_like(second.weight),
-                "bias": torch.zeros_like(cast(torch.Tensor, second.bias)),
-            }
-            second.load_state_dict(added)
+            for parameter in cast(ResidualBlock, block).conv_2.parameters():
+                nn.init.zeros_(parameter)
         moved = {k.replace(f"{prefix}{theirs}.", f"{prefix}{last}."): v for k, v in state.items()}
         missing, unexpected = self.load_state_dict(moved, strict=False)
         grown = tuple(f"{prefix}{index}." for index in range(theirs, last))
