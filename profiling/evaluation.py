@@ -20,7 +20,7 @@ import numpy as np
 from profiling.measure import Meter
 from profiling.records import Record
 from runtime.bundle import MANIFEST
-from runtime.errors import BundleError, PictureError, UsageError
+from runtime.errors import PictureError, UsageError
 from runtime.pictures import Labelled, labelled
 from runtime.preprocess import to_pixels
 from runtime.receiver import Receiver
@@ -55,7 +55,6 @@ def evaluate(
     """A record with the task's accuracy in it, and the pictures that could not be read."""
     meter = Meter(bundle, threads, None)
     receiver = Receiver.open(receiver_bundle, tables=[bundle], threads=threads)
-    _check_pair(meter, receiver)
     pictures = labelled(folder).named_as(receiver.bundle.manifest.class_names)
     digest = _digest(pictures, folder)
     size = meter.encoder.bundle.manifest.size
@@ -94,15 +93,6 @@ def _one(meter: Meter, receiver: Receiver, file: Path, label: int, name: str) ->
 def _share(outcomes: list[Outcome], best: int) -> float:
     """Per cent of pictures whose class is among the best."""
     return 100 * statistics.fmean(outcome.rank < best for outcome in outcomes)
-
-
-def _check_pair(meter: Meter, receiver: Receiver) -> None:
-    sent, expected = meter.encoder.bundle.manifest, receiver.bundle.manifest
-    if (sent.model, sent.latent_shape) != (expected.model, expected.latent_shape):
-        raise BundleError(
-            f"{sent.model} sends latents of {list(sent.latent_shape)}; this receiver is for {expected.model} and "
-            f"{list(expected.latent_shape)}"
-        )
 
 
 def _name(file: Path, folder: Path) -> str:

@@ -31,7 +31,7 @@ def pixels(photographs: list[Path]) -> list[np.ndarray]:
 
 @pytest.fixture(scope="session")
 def make_bundle(tmp_path_factory: pytest.TempPathFactory):
-    """Exports a seeded model once for each combination that is asked for; returns the bundle's path."""
+    """Exports a model once for each combination that is asked for, with its default weights; returns the bundle."""
     from export import Request, export
 
     made: dict[tuple, Path] = {}

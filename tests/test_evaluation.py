@@ -121,7 +121,7 @@ def test_a_journal_of_something_else_is_refused(pair, folder, tmp_path):
 
 def test_requests_that_cannot_be_met(pair, folder, tmp_path, make_bundle, capsys):
     cases = [
-        ((pair[0], make_bundle("ours_n4", "onnx", side="receiver")), folder, "this receiver is for ours_n4"),
+        ((pair[0], make_bundle("ours_n4", "onnx", side="receiver")), folder, "is for ours_n0, not ours_n4"),
         (pair, tmp_path / "nowhere", "is not a folder"),
         ((pair[1], pair[1]), folder, "encoding needs an encoder bundle"),
         ((pair[0], pair[0]), folder, "predicting needs a receiver bundle"),

@@ -120,7 +120,7 @@ def test_safetensors(trained, tmp_path):
 
 
 def test_seeded_weights_are_repeatable_and_say_what_they_are():
-    first, second = load_model("ours_n0"), load_model("ours_n0")
+    first, second = load_model("ours_n0", weights="seeded"), load_model("ours_n0", weights="seeded")
     for a, b in zip(first.model.parameters(), second.model.parameters(), strict=True):
         assert torch.equal(a, b)
     assert "not trained" in first.weights and first.checkpoint_sha256 is None
@@ -130,7 +130,7 @@ def test_seeded_latents_live_and_their_prior_fits(pixels):
     """Between dead and lively channels, priced by a prior that knows them: a payload of a useful size."""
     from runtime import coder
 
-    loaded = load_model("ours_n4")
+    loaded = load_model("ours_n4", weights="seeded")
     device = DeviceEncoder(loaded.model, loaded.spec, medians(loaded.model.prior)).eval()
     with torch.no_grad():
         symbols = [device(torch.from_numpy(p.copy()).unsqueeze(0))[0].reshape(64, -1).numpy() for p in pixels]

@@ -17,7 +17,7 @@ from runtime.errors import UnknownName
 def results(make_bundle, photographs, tmp_path_factory):
     """One run over two bundles, through the command line."""
     path = tmp_path_factory.mktemp("profiling") / "results.jsonl"
-    bundles = [str(make_bundle("ours_n0", target)) for target in ("onnx", "tflite")]
+    bundles = [str(make_bundle("ours_n0", target, weights="seeded")) for target in ("onnx", "tflite")]
     images = str(photographs[0].parent)
     arguments = ["run", *bundles, "--images", images, "--runs", "12", "--threads", "1", "--device-name", "bench"]
     assert main([*arguments, "-o", str(path)]) == 0

@@ -118,7 +118,11 @@ EXPORT = [
     (N0 + " --checkpoint {tmp}/absent.pt --output {out}", BAD_USAGE, "absent.pt is not a file"),
     (N0 + " --checkpoint {tmp}/empty --output {out}", BAD_USAGE, "empty is not a file"),
     (N0 + " --checkpoint {tmp}/noise.pt --output {out}", FAILED, "noise.pt"),
-    (N0 + " --calibration {tmp}/absent --output {out}", BAD_USAGE, "absent is not a folder of pictures"),
+    (
+        N0 + " --calibration {tmp}/absent --output {out}",
+        BAD_USAGE,
+        "absent is neither a picture nor a folder of pictures",
+    ),
     (N0 + " --calibration {tmp}/empty --output {out}", BAD_USAGE, "empty holds no pictures"),
     (N0 + " --output {tmp}/taken", FAILED, "taken exists and is not a bundle; move it away or"),
     (N0 + " --output {picture}", FAILED, "fine.png exists and is not a bundle"),
