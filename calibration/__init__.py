@@ -1,5 +1,6 @@
-"""Pictures to calibrate and check with."""
+"""Pictures to calibrate and check with: a deterministic choice from folders, archives and shards."""
 
-from calibration.pictures import from_folder
+from calibration.choice import Pictures, Selection, choose
+from calibration.sources import Keys
 
-__all__ = ["from_folder"]
+__all__ = ["Keys", "Pictures", "Selection", "choose"]

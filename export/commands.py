@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from calibration.commands import add_selection_arguments, selection
 from encoders import registry, weights
 from export.capabilities import capability_table
 from runtime import cli
@@ -30,7 +31,8 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m export") -> i
     origin.add_argument("--checkpoint", type=Path, metavar="FILE", help="trained weights of your own")
     origin.add_argument("--weights", metavar="NAME", help="shipped weights; --list shows them, the default first")
     parser.add_argument("--size", type=int, metavar="N", help="side of the square picture; the model's own without it")
-    parser.add_argument("--calibration", type=Path, metavar="DIR", help="real pictures to check the graph on")
+    parser.add_argument("--calibration", metavar="DATA", help="real pictures: a folder, .npz, or tar shards, s3:// too")
+    add_selection_arguments(parser, "calibration-")
     parser.add_argument("--output", type=Path, metavar="DIR", help="bundle directory; with --target all, its parent")
     cli.common(parser)
     parser.set_defaults(command=_run)
@@ -61,12 +63,12 @@ def _run(args: argparse.Namespace) -> Report:
     report = Report(data={"bundles": []})
     for name in progress(names, "exporting"):
         request = Request(
-            args.model, name, args.precision, args.side, args.checkpoint, args.weights, args.size, args.calibration,
-            debug=args.debug,
+            args.model, name, args.precision, args.side, args.checkpoint, args.weights, args.size,
+            selection(args.calibration, args) if args.calibration else None, debug=args.debug,
         )  # fmt: skip
         if args.output:
             output = args.output / request.destination.name if args.target == "all" else args.output
-            request = Request(**{**asdict(request), "output": output})
+            request = replace(request, output=output)
         try:
             _add(report, export(request), _others(args))
         except UsageError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from calibration import Selection
 from encoders.checkpoint import Side
 from runtime.bundle import Manifest
 from runtime.errors import SplitportError
@@ -22,8 +23,8 @@ class Request:
     weights: str | None = None
     """Name of weights that ship, or ``seeded``; the model's default where neither this nor a checkpoint is given."""
     size: int | None = None
-    pictures: Path | None = None
-    """Folder of real pictures to compare artifact and PyTorch on; drawn ones serve where it is None."""
+    calibration: Selection | None = None
+    """Real pictures to compare artifact and PyTorch on; drawn ones serve where it is None."""
     output: Path | None = None
     debug: bool = False
 

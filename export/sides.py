@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from calibration import from_folder
+from calibration import choose
 from encoders.device import DeviceEncoder, DeviceReceiver
 from encoders.drawn import draw
 from encoders.prior import medians
@@ -79,10 +79,10 @@ def _end(dtype: str, shape: Sequence[int], layout: str) -> dict[str, Any]:
 
 
 def _pictures(job: Job) -> tuple[Sequence[npt.NDArray[np.uint8]], str, dict[str, Any] | None]:
-    folder = job.request.pictures
-    if folder is None:
+    wanted = job.request.calibration
+    if wanted is None:
         return [draw(seed, job.size) for seed in range(1, 1 + _CHECKED)], "drawn", None
-    chosen = from_folder(folder, _CHECKED, job.size)
+    chosen = choose(replace(wanted, count=min(wanted.count, _CHECKED)), job.size)
     return chosen.pixels, "real", chosen.provenance()
 
 

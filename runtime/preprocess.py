@@ -7,6 +7,7 @@ inside the graph. An array of exactly the input size is taken as it is.
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import warnings
 from collections.abc import Iterator
@@ -43,6 +44,15 @@ def to_pixels(picture: Picture, size: int) -> Pixels:
         with _errors_name(os.fspath(picture)), _open(Path(picture)) as image:
             return _resize_and_crop(_to_rgb(image), size)
     raise PictureError(f"a picture is a path, a PIL image or an array, not {type(picture).__name__}")
+
+
+def decode(content: bytes, size: int, name: str) -> Pixels:
+    """Pixels from the content of a picture file; errors call it by the name."""
+    with _errors_name(name):
+        if not content:
+            raise PictureError("it is empty (zero bytes)")
+        with Image.open(io.BytesIO(content)) as image:
+            return _resize_and_crop(_to_rgb(image), size)
 
 
 def _open(path: Path) -> Image.Image:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from calibration import Selection
 from encoders.device import DeviceEncoder
 from encoders.loading import load
 from encoders.prior import medians
@@ -108,7 +109,7 @@ def test_parity_failure_fails_the_export(monkeypatch, tmp_path):
 
 
 def test_real_pictures_are_used_and_recorded_when_given(photographs, tmp_path):
-    request = Request("ours_n0", "onnx", pictures=photographs[0].parent, output=tmp_path / "bundle")
+    request = Request("ours_n0", "onnx", calibration=Selection(str(photographs[0].parent)), output=tmp_path / "bundle")
     manifest = export(request).manifest
     assert manifest.parity["kind"] == "real" and manifest.parity["pictures"] == 2
     assert manifest.calibration["count"] == 2 and len(manifest.calibration["sha256"]) == 64
