@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m export") -> i
     parser.add_argument("--list", action="store_true", help="what can be exported, as a table")
     parser.add_argument("--model", help="model name; --list shows them")
     parser.add_argument("--target", help="onnx, tflite, openvino, executorch, or all")
-    parser.add_argument("--precision", default="fp32", help="fp32 (default) or fp16")
+    parser.add_argument("--precision", default="fp32", help="fp32 (default), fp16 or int8")
     parser.add_argument("--side", choices=("encoder", "receiver"), default="encoder")
     origin = parser.add_mutually_exclusive_group()
     origin.add_argument("--checkpoint", type=Path, metavar="FILE", help="trained weights of your own")
@@ -33,6 +33,8 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m export") -> i
     parser.add_argument("--size", type=int, metavar="N", help="side of the square picture; the model's own without it")
     parser.add_argument("--calibration", metavar="DATA", help="real pictures: a folder, .npz, or tar shards, s3:// too")
     add_selection_arguments(parser, "calibration-")
+    parser.add_argument("--recipe", metavar="R", help="how int8 is made: static, dynamic or mixed")
+    parser.add_argument("--max-drop", type=float, metavar="POINTS", help="of top-1, that int8 may cost; layers go back")
     parser.add_argument("--output", type=Path, metavar="DIR", help="bundle directory; with --target all, its parent")
     cli.common(parser)
     parser.set_defaults(command=_run)
@@ -59,12 +61,13 @@ def _run(args: argparse.Namespace) -> Report:
 
     names = [n for n, t in TARGETS.items() if args.side in t.sides] if args.target == "all" else [args.target]
     for name in names:
-        check_pair(spec(name), args.precision, args.side)
+        check_pair(spec(name), args.precision, args.side, args.recipe)
     report = Report(data={"bundles": []})
     for name in progress(names, "exporting"):
         request = Request(
             args.model, name, args.precision, args.side, args.checkpoint, args.weights, args.size,
-            selection(args.calibration, args) if args.calibration else None, debug=args.debug,
+            selection(args.calibration, args) if args.calibration else None, args.recipe, args.max_drop,
+            debug=args.debug,
         )  # fmt: skip
         if args.output:
             output = args.output / request.destination.name if args.target == "all" else args.output
@@ -93,12 +96,16 @@ def _add(report: Report, made: Exported, others: str) -> None:
     if not report.lines:
         report.lines.append(f"{manifest.model} {manifest.side}, weights: {manifest.weights}{others}")
     parity = manifest.parity
-    if "agreement" in parity:
+    if made.notes:
+        checked = "\n".join(made.notes)
+    elif "agreement" in parity:
         pictures = f"{parity['pictures']} {parity['kind']} pictures"
         checked = f"{100 * parity['agreement']:.3f} % of symbols equal to PyTorch's on {pictures}"
     else:
         checked = f"logits within {parity['largest_difference']:.1g} of PyTorch's"
-    report.lines.append(f"{made.path}  {made.file_bytes / 1e6:.2f} MB  {checked}")
+    first, _, rest = checked.partition("\n")
+    report.lines.append(f"{made.path}  {made.file_bytes / 1e6:.2f} MB  {first}")
+    report.lines += rest.splitlines()
     report.data["bundles"].append(
         {"path": str(made.path), "target": manifest.target, "graph_bytes": made.file_bytes, "parity": parity,
          "weights": manifest.weights}

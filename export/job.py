@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -10,9 +11,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from encoders.device import DeviceEncoder
 from encoders.loading import Loaded
 from export.request import ConversionError, Request
-from export.targets import TargetSpec
+from export.targets import Plan, Target, TargetSpec
 from runtime.bundle import Manifest
 from runtime.payload import Grid
 from runtime.quiet import quiet
@@ -39,6 +41,14 @@ class Job:
 
     def convert(self, module: nn.Module, example: torch.Tensor) -> str:
         """Have the target's converter write the graph; returns the name of the file that an engine loads."""
+        precision, side = self.request.precision, self.request.side
+        return self._run(lambda converter: converter.convert(module, example, precision, self.directory, side))
+
+    def quantise(self, plan: Plan) -> str:
+        """The same with 8-bit integers."""
+        return self._run(lambda converter: converter.quantise(plan))
+
+    def _run(self, work: Callable[[Target], str]) -> str:
         with quiet(self.request.debug):
             try:
                 converter = self.target.load()
@@ -47,11 +57,19 @@ class Job:
                 raise ConversionError(f"target {self.target.name} needs its converter: {hint} ({why})") from why
             try:
                 with torch.no_grad():
-                    return converter.convert(module, example, self.request.precision, self.directory, self.request.side)
+                    return work(converter)
             except Exception as why:  # converters raise anything
                 first = (str(why).strip().splitlines() or [type(why).__name__])[0]
                 model = self.request.model
                 raise ConversionError(f"the converter failed on {model}: {first} (see --debug)") from why
+
+    def encoder_ends(self, device: DeviceEncoder) -> tuple[dict[str, Any], dict[str, Any]]:
+        """What somebody needs who runs the graph without this project."""
+        size, latent = self.size, (1, self.loaded.spec.latent_channels, *self.grid)
+        nhwc = end("uint8", (1, size, size, 3), "NHWC")
+        channels_last = end("uint8", (1, 3, size, size), "NCHW in channels-last memory")
+        symbols = end("float32" if device.integers_as_float else "int32", latent, "NCHW")
+        return (channels_last if device.channels_first else nhwc), symbols
 
     def manifest(
         self, graph: str, shipped: nn.Module, graph_input: dict[str, Any], graph_output: dict[str, Any]
@@ -74,7 +92,7 @@ class Job:
             codec=spec.codec,
             codec_parameters={},
             parameters=sum(p.numel() for p in shipped.parameters()),
-            bits=_bits(shipped, self.target.stored_bits[request.precision]),
+            bits=_bits(shipped, self.target.stored_bits.get(request.precision, 8)),
             weights=self.loaded.weights,
             checkpoint_sha256=self.loaded.checkpoint_sha256,
             calibration=None,
@@ -82,6 +100,11 @@ class Job:
             tools={name: version(name) for name in ("splitport", "torch", "compressai", *self.target.packages)},
             class_names=self.loaded.model.class_names if request.side == "receiver" else (),
         )
+
+
+def end(dtype: str, shape: Sequence[int], layout: str) -> dict[str, Any]:
+    """One end of a graph."""
+    return {"dtype": dtype, "shape": list(shape), "layout": layout}
 
 
 def _bits(shipped: nn.Module, stored: int) -> int:

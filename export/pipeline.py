@@ -20,7 +20,7 @@ from runtime.quiet import quiet
 def export(request: Request) -> Exported:
     """Make one bundle; raises a SplitportError and leaves nothing behind if any step fails."""
     target, spec = target_spec(request.target), registry.spec(request.model)
-    check_pair(target, request.precision, request.side)
+    check_pair(target, request.precision, request.side, request.recipe)
     nominal = spec.grid(spec.size)
     if request.size is not None:
         spec.grid(request.size)  # refuses a size that does not fit
@@ -30,9 +30,9 @@ def export(request: Request) -> Exported:
     with staging(request.destination) as directory:
         write_tables(directory, tables(loaded.model.prior, nominal[0] * nominal[1]))
         with quiet(request.debug):
-            manifest = SIDES[request.side](Job(request, loaded, target, directory))
+            manifest, notes = SIDES[request.side](Job(request, loaded, target, directory))
         (directory / "README.md").write_text(card(loaded.spec, manifest), encoding="utf-8")
         seal(directory, manifest)
         graph_files = [p for p in directory.iterdir() if p.stem == Path(manifest.graph).stem]
         file_bytes = sum(p.stat().st_size for p in graph_files)
-    return Exported(request.destination, manifest, file_bytes)
+    return Exported(request.destination, manifest, file_bytes, notes)

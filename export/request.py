@@ -25,6 +25,10 @@ class Request:
     size: int | None = None
     calibration: Selection | None = None
     """Real pictures to compare artifact and PyTorch on; drawn ones serve where it is None."""
+    recipe: str | None = None
+    """Way to quantise; the target's default where it is None."""
+    max_drop: float | None = None
+    """Points of top-1 that quantisation may cost."""
     output: Path | None = None
     debug: bool = False
 
@@ -43,6 +47,8 @@ class Exported:
     manifest: Manifest
     file_bytes: int
     """Size of the graph's files together."""
+    notes: tuple[str, ...] = ()
+    """What a person should know about it."""
 
 
 class ConversionError(SplitportError):

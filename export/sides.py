@@ -1,6 +1,7 @@
 """The two sides of a model: what each one's graph is, and how it is checked against PyTorch.
 
-Each function fills the job's directory with graph, tables and self-test and returns the finished manifest.
+Each function fills the job's directory with graph, tables and self-test and returns the finished manifest, and notes
+for whoever asked.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from calibration import choose
 from encoders.device import DeviceEncoder, DeviceReceiver
 from encoders.drawn import draw
 from encoders.prior import medians
-from export import parity, selftest
-from export.job import Job
+from export import parity, quantised, selftest
+from export.job import Job, end
 from runtime.bundle import Manifest, seal
 from runtime.encoder import Encoder
 from runtime.engines import open_engine
@@ -27,8 +28,10 @@ from runtime.engines import open_engine
 _CHECKED = 4  # pictures or latents that an artifact is compared on
 
 
-def encoder(job: Job) -> Manifest:
+def encoder(job: Job) -> tuple[Manifest, tuple[str, ...]]:
     """Picture in, symbols out."""
+    if job.request.precision == "int8":
+        return quantised.encoder(job)
     pictures, kind, provenance = _pictures(job)
     model, spec, target, precision = job.loaded.model, job.loaded.spec, job.target, job.request.precision
     centre = medians(model.prior)
@@ -36,17 +39,17 @@ def encoder(job: Job) -> Manifest:
     device = DeviceEncoder(model, spec, centre, half=half, **target.device_options).eval()
     picture = torch.from_numpy(draw(0, job.size)).unsqueeze(0)
     graph = job.convert(device, picture.permute(0, 3, 1, 2) if device.channels_first else picture)
-    draft = job.manifest(graph, model.encoder, *_encoder_ends(job, device))
+    draft = job.manifest(graph, model.encoder, *job.encoder_ends(device))
     seal(job.directory, draft)
 
     eager = DeviceEncoder(model, spec, centre).eval()
     opened = Encoder.open(job.directory)
     measured = parity.measure(opened, eager, pictures, kind, precision)
     selftest.write(job.directory, opened, draw(selftest.SEED, job.size))
-    return replace(draft, parity=measured.fields(), calibration=provenance)
+    return replace(draft, parity=measured.fields(), calibration=provenance), ()
 
 
-def receiver(job: Job) -> Manifest:
+def receiver(job: Job) -> tuple[Manifest, tuple[str, ...]]:
     """Quantised latent in, the task network's output out."""
     device = DeviceReceiver(job.loaded.model).eval()
     latents = _latents(job)
@@ -59,23 +62,10 @@ def receiver(job: Job) -> Manifest:
     names = {key.rstrip(".") for key in job.loaded.model.receiver_keys if "entropy" not in key}
     shipped = nn.ModuleDict({n.replace(".", "_"): job.loaded.model.get_submodule(n) for n in sorted(names)})
     ends = ("float32", latents[:1].shape, "NCHW"), ("float32", expected[:1].shape, "NC")
-    return replace(job.manifest(graph, shipped, *(_end(*e) for e in ends)), parity=measured)
+    return replace(job.manifest(graph, shipped, *(end(*e) for e in ends)), parity=measured), ()
 
 
 SIDES = {"encoder": encoder, "receiver": receiver}
-
-
-def _encoder_ends(job: Job, device: DeviceEncoder) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What somebody needs who runs the graph without this project."""
-    size, latent = job.size, (1, job.loaded.spec.latent_channels, *job.grid)
-    nhwc = _end("uint8", (1, size, size, 3), "NHWC")
-    channels_last = _end("uint8", (1, 3, size, size), "NCHW in channels-last memory")
-    symbols = _end("float32" if device.integers_as_float else "int32", latent, "NCHW")
-    return (channels_last if device.channels_first else nhwc), symbols
-
-
-def _end(dtype: str, shape: Sequence[int], layout: str) -> dict[str, Any]:
-    return {"dtype": dtype, "shape": list(shape), "layout": layout}
 
 
 def _pictures(job: Job) -> tuple[Sequence[npt.NDArray[np.uint8]], str, dict[str, Any] | None]:

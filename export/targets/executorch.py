@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
+    XNNPACKQuantizer,
+    get_symmetric_quantization_config,
+)
 from executorch.exir import to_edge_transform_and_lower
 from torch import nn
+from torchao.quantization.pt2e import MinMaxObserver
+from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+
+from export.targets import Plan
 
 
 def convert(module: nn.Module, example: torch.Tensor, precision: str, directory: Path, stem: str) -> str:
@@ -17,3 +27,74 @@ def convert(module: nn.Module, example: torch.Tensor, precision: str, directory:
     lowered = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
     (directory / name).write_bytes(lowered.to_executorch().buffer)
     return name
+
+
+def quantise(plan: Plan) -> str:
+    """See :class:`export.targets.Target`."""
+    name = f"{plan.stem}.pte"
+    example = torch.from_numpy(next(plan.inputs()))
+    graph = torch.export.export(plan.network, (example,)).module()
+    dynamic = plan.recipe == "dynamic"
+    settings = get_symmetric_quantization_config(is_per_channel=True, is_dynamic=dynamic)
+    if not dynamic:
+        # The usual observers cut rare values off; latents are made of rare values.
+        widest = replace(settings.input_activation, observer_or_fake_quant_ctr=MinMaxObserver.with_args(eps=2**-12))
+        settings = replace(settings, input_activation=widest, output_activation=widest)
+    prepared = prepare_pt2e(graph, _quantiser(graph, settings, plan.kept))
+    for pixels in plan.inputs():
+        prepared(torch.from_numpy(pixels))
+    _pin_ends(prepared, plan)
+    converted = convert_pt2e(prepared)
+    if plan.integers_out:
+        _give_integers(converted)
+    whole = _FromPicture(converted, plan.shift)
+    program = torch.export.export(whole, (plan.example,))
+    lowered = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
+    (plan.directory / name).write_bytes(lowered.to_executorch().buffer)
+    return name
+
+
+class _FromPicture(nn.Module):
+    """XNNPACK knows no unsigned pictures, so that one operator before it makes them real numbers."""
+
+    def __init__(self, network: nn.Module, shift: float) -> None:
+        super().__init__()
+        self.network, self.shift = network, shift
+
+    def forward(self, picture: torch.Tensor) -> torch.Tensor:
+        pixels = picture.to(torch.float32)
+        symbols: torch.Tensor = self.network(pixels - self.shift if self.shift else pixels)
+        return symbols
+
+
+def _quantiser(graph: Any, settings: Any, kept: frozenset[int]) -> Any:
+    convolutions = [node.name for node in graph.graph.nodes if "conv2d" in str(node.target)]
+    real = {convolutions[index] for index in kept}
+    quantiser = XNNPACKQuantizer().set_global(settings)
+    return quantiser.set_filter_function(lambda node: node.name not in real) if real else quantiser
+
+
+def _pin_ends(prepared: Any, plan: Plan) -> None:
+    """Steps of one: from -128 on for what comes in, around 0 for what goes out."""
+    if plan.recipe == "dynamic":
+        return
+    observers = dict(prepared.named_modules())
+    for node in prepared.graph.nodes:
+        if node.op != "call_module" or "activation_post_process" not in str(node.target):
+            continue
+        if node.args[0].op == "placeholder" and 0 not in plan.kept:
+            _pin(observers[node.target], -128)
+        elif plan.integers_out and all(user.op == "output" for user in node.users):
+            _pin(observers[node.target], 0)
+
+
+def _give_integers(converted: Any) -> None:
+    """End where the last quantiser puts out the symbols, before they become real numbers again."""
+    last = [node for node in converted.graph.nodes if "dequantize_per_tensor" in str(node.target)][-1]
+    last.replace_all_uses_with(last.args[0])
+    converted.graph.erase_node(last)
+    converted.recompile()
+
+
+def _pin(observer: Any, zero_point: int) -> None:
+    observer.calculate_qparams = lambda: (torch.tensor([1.0]), torch.tensor([zero_point], dtype=torch.int32))

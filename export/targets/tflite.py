@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import copy
+import re
+import tempfile
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import litert_torch
+import numpy as np
+import numpy.typing as npt
 import torch
-from ai_edge_quantizer import quantizer, recipe_manager
+from ai_edge_litert import schema_py_generated as schema
+from ai_edge_litert.interpreter import Interpreter
+from ai_edge_litert.tools import flatbuffer_utils
+from ai_edge_quantizer import calibrator, quantizer, recipe_manager
+from ai_edge_quantizer import recipe as quantiser_recipes
 from ai_edge_quantizer.algorithm_manager import AlgorithmName
 from ai_edge_quantizer.qtyping import (
     ComputePrecision,
@@ -15,7 +25,10 @@ from ai_edge_quantizer.qtyping import (
     TensorQuantizationConfig,
     TFLOperationName,
 )
+from ai_edge_quantizer.utils import qsv_utils
 from torch import nn
+
+from export.targets import Plan
 
 
 def convert(module: nn.Module, example: torch.Tensor, precision: str, directory: Path, stem: str) -> str:
@@ -25,6 +38,97 @@ def convert(module: nn.Module, example: torch.Tensor, precision: str, directory:
     if precision == "fp16":
         _store_half(path)
     return path.name
+
+
+def quantise(plan: Plan) -> str:
+    """See :class:`export.targets.Target`."""
+    path = plan.directory / f"{plan.stem}.tflite"
+    if plan.recipe == "dynamic":
+        litert_torch.convert(plan.device, (plan.example,)).export(str(path))
+        made = quantizer.Quantizer(str(path), quantiser_recipes.dynamic_wi8_afp32()).quantize()
+        path.write_bytes(bytes(made.quantized_model))
+        return path.name
+    network = litert_torch.to_channel_last_io(plan.network, args=[0]).eval()
+    example = torch.from_numpy(next(plan.inputs())).permute(0, 2, 3, 1).contiguous()
+    with tempfile.TemporaryDirectory() as scratch:
+        real = Path(scratch) / "real.tflite"
+        litert_torch.convert(network, (example,)).export(str(real))
+        ends, names = _inspect(real)
+        recipe = recipe_manager.RecipeManager()
+        recipe.add_static_config(
+            regex=".*", operation_name=TFLOperationName.ALL_SUPPORTED, activation_num_bits=8, weight_num_bits=8
+        )
+        # An int8 GELU is a table outside the delegate: slower than real numbers, and coarser.
+        floats = [(".*", TFLOperationName.GELU), *((re.escape(names[i]), TFLOperationName.CONV_2D) for i in plan.kept)]
+        for regex, operation in floats:
+            recipe.add_quantization_config(regex, operation, algorithm_key=AlgorithmName.NO_QUANTIZE)
+        made = quantizer.Quantizer(str(real), recipe.get_quantization_recipe())
+        # The quantiser's own calibration averages ranges over pictures, which clips; this takes the widest.
+        calibration = calibrator.Calibrator(str(real), num_threads=1, qsv_update_func=qsv_utils.min_max_update)
+        pictures = [{ends.argument: pixels.transpose(0, 2, 3, 1)} for pixels in plan.inputs()]
+        calibration.calibrate({ends.signature: pictures}, recipe)
+        ranges = calibration.get_model_qsvs()
+        ranges[ends.input] = _range(0, 255)
+        if plan.integers_out:
+            # The last convolution's own output, and the same after its axes were moved.
+            ranges[names[-1]] = ranges[ends.output] = _range(-128, 127)
+        quantised = made.quantize(ranges).quantized_model
+    model = flatbuffer_utils.read_model_from_bytearray(bytearray(quantised))
+    _take_picture(model)
+    flatbuffer_utils.write_model(model, str(path))
+    return path.name
+
+
+def _range(low: int, high: int) -> dict[str, npt.NDArray[np.float32]]:
+    """A scale of one, from -128 or from 0 on."""
+    return {"min": np.full((1, 1, 1, 1), low, np.float32), "max": np.full((1, 1, 1, 1), high, np.float32)}
+
+
+class _Ends(NamedTuple):
+    signature: str
+    argument: str
+    input: str
+    output: str
+
+
+def _inspect(path: Path) -> tuple[_Ends, list[str]]:
+    """Names at the ends of a graph, and of what its convolutions put out, in their order."""
+    interpreter = Interpreter(str(path))
+    signature, arguments = next(iter(interpreter.get_signature_list().items()))
+    first, last = interpreter.get_input_details()[0]["name"], interpreter.get_output_details()[0]["name"]
+    tensors = {details["index"]: details["name"] for details in interpreter.get_tensor_details()}
+    operators = interpreter._get_ops_details()
+    outputs = [tensors[op["outputs"][0]] for op in operators if op["op_name"] == "CONV_2D"]
+    return _Ends(signature, arguments["inputs"][0], first, last), outputs
+
+
+def _take_picture(model: Any) -> None:
+    """Put a uint8 picture before the int8 input: the same numbers, counted from 0 instead of from -128."""
+    graph = model.subgraphs[0]
+    inner = graph.inputs[0]
+    picture = copy.deepcopy(graph.tensors[inner])
+    picture.name, picture.type = b"picture", schema.TensorType.UINT8
+    real = graph.tensors[inner].type == schema.TensorType.FLOAT32
+    if real:  # a first layer in real numbers
+        code, options = schema.BuiltinOperator.CAST, (schema.BuiltinOptions.CastOptions, schema.CastOptionsT())
+        options[1].inDataType, options[1].outDataType = schema.TensorType.UINT8, schema.TensorType.FLOAT32
+    else:
+        picture.quantization.zeroPoint = [0]
+        code, options = schema.BuiltinOperator.QUANTIZE, (schema.BuiltinOptions.QuantizeOptions, None)
+    graph.tensors.append(picture)
+    operator_code = schema.OperatorCodeT()
+    operator_code.builtinCode = operator_code.deprecatedBuiltinCode = code
+    operator_code.version = 1
+    model.operatorCodes.append(operator_code)
+    step = schema.OperatorT()
+    step.opcodeIndex = len(model.operatorCodes) - 1
+    step.inputs, step.outputs = [len(graph.tensors) - 1], [inner]
+    if options[1] is not None:
+        step.builtinOptionsType, step.builtinOptions = options
+    graph.operators.insert(0, step)
+    graph.inputs = [len(graph.tensors) - 1]
+    for definition in model.signatureDefs:
+        definition.inputs[0].tensorIndex = len(graph.tensors) - 1
 
 
 def _store_half(path: Path) -> None:

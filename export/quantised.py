@@ -1,0 +1,198 @@
+"""The encoder in 8-bit integers: quantise, see what it cost, give layers back if that was too much, refit tables."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from calibration import Pictures, Selection, choose
+from calibration.builtin import builtin
+from calibration.refit import refit
+from encoders.checkpoint import CheckpointError
+from encoders.device import DeviceEncoder, QuantisableEncoder
+from encoders.drawn import draw
+from encoders.loading import load
+from encoders.model import SplitModel
+from encoders.prior import medians, tables
+from export import drift, selftest
+from export.drift import Drift, DriftError
+from export.job import Job
+from export.sensitivity import convolutions, worst_first
+from export.targets import Plan
+from runtime.bundle import Manifest, seal, write_tables
+from runtime.encoder import Encoder
+from runtime.errors import UsageError
+
+#: Pictures beside the calibrated ones on which the cost is measured.
+_CHECKED = 256
+_BUILTIN = 24
+_NO_DATA = "  calibrated on built-in pictures: accuracy is not assured; give your own with --calibration DATA"
+
+
+@dataclass(frozen=True)
+class Data:
+    """Pictures to calibrate on, others to check on, and the right answers where they are known."""
+
+    chosen: Pictures
+    calibrated: int
+    model: SplitModel | None
+    """With a trained receiver, where labels can be used."""
+
+    @property
+    def fitting(self) -> list[npt.NDArray[np.uint8]]:
+        """Seen by quantiser and tables."""
+        return self.chosen.pixels[: self.calibrated]
+
+    @property
+    def checking(self) -> list[npt.NDArray[np.uint8]]:
+        """Seen by nobody before the cost is measured."""
+        return self.chosen.pixels[self.calibrated :]
+
+    @property
+    def labels(self) -> list[int] | None:
+        """Class indices of the checking pictures."""
+        if self.model is None:
+            return None
+        names, own = self.model.class_names, self.chosen.labels[self.calibrated :]
+        known = [names.index(each) if each in names else each for each in own if each is not None]
+        usable = [each for each in known if isinstance(each, int) and 0 <= each < len(names)]
+        return usable if len(usable) == len(own) else None
+
+
+def encoder(job: Job) -> tuple[Manifest, tuple[str, ...]]:
+    """Fill the job's directory; see :mod:`export.sides`."""
+    data = _data(job)
+    if job.request.max_drop is not None and data.labels is None:
+        raise UsageError("--max-drop needs trained weights, and calibration data with the receiver's classes")
+    centre = medians(job.loaded.model.prior)
+    device = DeviceEncoder(job.loaded.model, job.loaded.spec, centre, **job.target.device_options).eval()
+    with tempfile.TemporaryDirectory() as scratch:
+        reference = _reference(job, device, Path(scratch))
+        draft, found = _quantise(job, device, centre, data, reference)
+    opened = Encoder.open(job.directory, threads=1)
+    selftest.write(job.directory, opened, draw(selftest.SEED, job.size))
+    provenance = {**data.chosen.provenance(), "count": data.calibrated}
+    notes = () if job.request.calibration else (_NO_DATA,)
+    return replace(draft, parity=found.fields(), calibration=provenance), (*found.lines(), *notes)
+
+
+def _data(job: Job) -> Data:
+    wanted = job.request.calibration
+    if wanted is None:
+        chosen = builtin(2 * _BUILTIN, job.size)
+        return Data(chosen, _BUILTIN, None)
+    chosen = choose(Selection(wanted.data, wanted.count + _CHECKED, wanted.seed, wanted.keys), job.size)
+    if len(chosen.pixels) < 4:
+        raise UsageError(f"{wanted.data} has {len(chosen.pixels)} pictures; calibration needs at least 4, better 64")
+    return Data(chosen, min(wanted.count, 3 * len(chosen.pixels) // 4), _with_receiver(job))
+
+
+def _with_receiver(job: Job) -> SplitModel | None:
+    if "not trained" in job.loaded.weights:
+        return None
+    request = job.request
+    try:
+        return load(request.model, "receiver", request.checkpoint, request.weights).model
+    except CheckpointError:  # a file with the encoder alone
+        return None
+
+
+def _reference(job: Job, device: DeviceEncoder, directory: Path) -> Encoder:
+    """The same encoder in real numbers, to compare with."""
+    real = replace(job, request=replace(job.request, precision="fp32"), directory=directory)
+    graph = real.convert(device, _example(job, device))
+    write_tables(directory, tables(job.loaded.model.prior, int(np.prod(job.loaded.spec.grid(job.loaded.spec.size)))))
+    seal(directory, real.manifest(graph, job.loaded.model.encoder, *real.encoder_ends(device)))
+    return Encoder.open(directory, threads=1)
+
+
+def _example(job: Job, device: DeviceEncoder) -> torch.Tensor:
+    picture = torch.from_numpy(draw(0, job.size)).unsqueeze(0)
+    return picture.permute(0, 3, 1, 2) if device.channels_first else picture
+
+
+def _quantise(
+    job: Job, device: DeviceEncoder, centre: npt.NDArray[np.float32], data: Data, reference: Encoder
+) -> tuple[Manifest, Drift]:
+    """Convert, measure, and go on with one more layer in real numbers while the accuracy is not good enough."""
+    shift = job.target.shift
+    recipe = job.request.recipe or next(iter(job.target.recipes))
+    network = QuantisableEncoder(job.loaded.model, job.loaded.spec, centre, shift, rounds=False).eval()
+    layers = convolutions(network)
+    kept = {0, len(layers) - 1} if recipe == "mixed" else set()
+    plan = Plan(
+        network, device, _example(job, device), shift, data.fitting, recipe, frozenset(kept), len(layers), job.directory
+    )
+    expected = drift.symbols_of(reference, data.checking)
+    suspects: list[int] | None = None
+    while True:
+        rounds = not plan.integers_out
+        network = QuantisableEncoder(job.loaded.model, job.loaded.spec, centre, shift, rounds=rounds).eval()
+        draft, found = _attempt(job, replace(plan, network=network), data, reference, expected)
+        allowed = job.request.max_drop
+        if allowed is None or found.drop is None or found.drop <= allowed:
+            return draft, found
+        if suspects is None:
+            suspects = [i for i in worst_first(network, list(plan.inputs())[:8]) if i not in plan.kept]
+        if recipe == "dynamic" or not suspects:
+            raise DriftError(
+                f"top-1 falls by {found.drop:.2f} points, from {found.top1_fp32:.2f} to {found.top1_int8:.2f} %, more "
+                f"than --max-drop {allowed:g} allows; calibrate on more pictures, try another --recipe, or keep fp32"
+            )
+        plan = replace(plan, kept=plan.kept | {suspects.pop(0)})
+
+
+def _attempt(
+    job: Job, plan: Plan, data: Data, reference: Encoder, expected: Sequence[npt.NDArray[np.int32]]
+) -> tuple[Manifest, Drift]:
+    for file in job.directory.glob(f"{plan.stem}.*"):
+        file.unlink()
+    graph = job.quantise(plan)
+    prior = reference.bundle.tables
+    write_tables(job.directory, prior)
+    picture, symbols = job.encoder_ends(plan.device)
+    if plan.integers_out:
+        symbols = {**symbols, "dtype": "int8"}
+    draft = job.manifest(graph, job.loaded.model.encoder, picture, symbols)
+    seal(job.directory, draft)
+    opened = Encoder.open(job.directory, threads=1)
+    actual = drift.symbols_of(opened, data.checking)
+    fitted = refit(prior, drift.symbols_of(opened, data.fitting))
+    differences = np.abs(np.stack(actual) - np.stack(expected))
+    labels, before, after = data.labels, None, None
+    if labels is not None and data.model is not None:
+        before, after = (drift.top1(data.model, prior.medians, each, labels) for each in (expected, actual))
+    ms_fp32, ms_int8 = drift.interleaved_ms(reference, opened, data.checking)
+    found = Drift(
+        pictures=len(actual),
+        kind="real" if job.request.calibration else "built-in",
+        calibrated_on=data.calibrated,
+        recipe=plan.recipe,
+        kept_float=tuple(sorted(plan.kept)),
+        agreement=float((differences == 0).mean()),
+        mean_difference=float(differences.mean()),
+        largest_difference=int(differences.max()),
+        bytes_fp32=drift.mean_bytes(prior, draft.codec, expected),
+        bytes_int8=drift.mean_bytes(prior, draft.codec, actual),
+        bytes_refit=drift.mean_bytes(fitted, draft.codec, actual),
+        file_fp32=_graph_bytes(reference.bundle.graph),
+        file_int8=_graph_bytes(opened.bundle.graph),
+        ms_fp32=ms_fp32,
+        ms_int8=ms_int8,
+        labelled=len(labels) if labels else 0,
+        top1_fp32=before,
+        top1_int8=after,
+    )
+    write_tables(job.directory, fitted)
+    seal(job.directory, draft)
+    return draft, found
+
+
+def _graph_bytes(graph: Path) -> int:
+    return sum(file.stat().st_size for file in graph.parent.glob(f"{graph.stem}.*"))

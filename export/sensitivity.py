@@ -1,0 +1,54 @@
+"""Which convolutions suffer most from 8-bit integers: the order in which they are given back their real numbers.
+
+Judged in PyTorch, one convolution at a time, so that the answer is the same for every target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+
+def convolutions(network: nn.Module) -> list[nn.Conv2d]:
+    """In the order in which a picture meets them."""
+    return [module for module in network.modules() if isinstance(module, nn.Conv2d)]
+
+
+@torch.no_grad()
+def worst_first(network: nn.Module, inputs: Iterable[npt.NDArray[np.float32]]) -> list[int]:
+    """Indices of convolutions by the error that quantising each one alone leaves in the latent."""
+    pictures = [torch.from_numpy(pixels) for pixels in inputs]
+    expected = [network(picture) for picture in pictures]
+    layers = convolutions(network)
+    errors = []
+    for layer in layers:
+        with _quantised(layer):
+            actual = [network(picture) for picture in pictures]
+        errors.append(sum(float((a - e).square().mean()) for a, e in zip(actual, expected, strict=True)))
+    return sorted(range(len(layers)), key=lambda index: -errors[index])
+
+
+class _quantised:  # noqa: N801  a context manager, named as its use reads
+    """One convolution with int8 weights, a scale a channel, and uint8 activations of one scale."""
+
+    def __init__(self, layer: nn.Conv2d) -> None:
+        self._layer, self._weight = layer, layer.weight.data
+
+    def __enter__(self) -> None:
+        scale = self._weight.abs().amax(dim=(1, 2, 3), keepdim=True) / 127
+        self._layer.weight.data = (self._weight / scale).round() * scale
+        self._hook = self._layer.register_forward_pre_hook(self._coarsen)
+
+    def __exit__(self, *_: object) -> None:
+        self._layer.weight.data = self._weight
+        self._hook.remove()
+
+    def _coarsen(self, _: nn.Module, inputs: tuple[Any, ...]) -> tuple[torch.Tensor]:
+        low, high = torch.aminmax(inputs[0])
+        scale = (high - low).clamp_min(1e-12) / 255
+        return (((inputs[0] - low) / scale).round() * scale + low,)
