@@ -60,32 +60,35 @@ class DeviceEncoder(nn.Module):
     def forward(self, picture: torch.Tensor) -> torch.Tensor:
         """Symbols."""
         y = self.latent(picture)
-        y = (y + _ROUNDER) - _ROUNDER if self.rounding_by_sum else torch.round(y)
+        y = round_by_sum(y) if self.rounding_by_sum else torch.round(y)
         return y if self.integers_as_float else y.to(torch.int32)
+
+
+def round_by_sum(latent: torch.Tensor) -> torch.Tensor:
+    """Half to even, by two sums, for engines whose rounding operator is slow or missing."""
+    return (latent + _ROUNDER) - _ROUNDER
 
 
 class QuantisableEncoder(nn.Module):
     """The same network between real numbers, as quantisers want it: they put integers at both ends themselves.
 
     Input (1, 3, H, W) float32, each pixel less ``shift``; output the latent less its median, (1, C, h, w) float32. The
-    shift moves pixels around zero, so that an error in a weight does not multiply a picture's brightness. ``rounds``
-    ends in rounding, for a last layer that stays in real numbers.
+    shift moves pixels around zero, so that an error in a weight does not multiply a picture's brightness.
     """
 
     def __init__(
-        self, model: SplitModel, spec: ModelSpec, medians: npt.NDArray[np.float32], shift: float, rounds: bool
+        self, model: SplitModel, spec: ModelSpec, medians: npt.NDArray[np.float32], shift: float = 0.0
     ) -> None:
         super().__init__()
         layers = copy.deepcopy(model.encoder)
         self.normalise = _fold_normalisation(layers, spec, shift)
         self.centre = _fold_medians(layers, medians)
         self.layers = layers
-        self.rounds = rounds
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Latent less its median."""
         y: torch.Tensor = self.centre(self.layers(self.normalise(pixels)))
-        return (y + _ROUNDER) - _ROUNDER if self.rounds else y
+        return y
 
 
 class DeviceReceiver(nn.Module):

@@ -123,7 +123,7 @@ def _quantise(
     """Convert, measure, and go on with one more layer in real numbers while the accuracy is not good enough."""
     shift = job.target.shift
     recipe = job.request.recipe or next(iter(job.target.recipes))
-    network = QuantisableEncoder(job.loaded.model, job.loaded.spec, centre, shift, rounds=False).eval()
+    network = QuantisableEncoder(job.loaded.model, job.loaded.spec, centre, shift).eval()
     layers = convolutions(network)
     kept = {0, len(layers) - 1} if recipe == "mixed" else set()
     plan = Plan(
@@ -132,9 +132,7 @@ def _quantise(
     expected = drift.symbols_of(reference, data.checking)
     suspects: list[int] | None = None
     while True:
-        rounds = not plan.integers_out
-        network = QuantisableEncoder(job.loaded.model, job.loaded.spec, centre, shift, rounds=rounds).eval()
-        draft, found = _attempt(job, replace(plan, network=network), data, reference, expected)
+        draft, found = _attempt(job, plan, data, reference, expected)
         allowed = job.request.max_drop
         if allowed is None or found.drop is None or found.drop <= allowed:
             return draft, found
@@ -156,12 +154,10 @@ def _attempt(
     graph = job.quantise(plan)
     prior = reference.bundle.tables
     write_tables(job.directory, prior)
-    picture, symbols = job.encoder_ends(plan.device)
-    if plan.integers_out:
-        symbols = {**symbols, "dtype": "int8"}
-    draft = job.manifest(graph, job.loaded.model.encoder, picture, symbols)
+    draft = job.manifest(graph, job.loaded.model.encoder, *job.encoder_ends(plan.device))
     seal(job.directory, draft)
     opened = Encoder.open(job.directory, threads=1)
+    draft = replace(draft, graph_output={**draft.graph_output, "dtype": opened.graph_dtype(data.checking[0])})
     actual = drift.symbols_of(opened, data.checking)
     fitted = refit(prior, drift.symbols_of(opened, data.fitting))
     differences = np.abs(np.stack(actual) - np.stack(expected))

@@ -81,6 +81,10 @@ class Encoder:
         """The integers that would be coded, of shape (channels, height, width)."""
         return self._run(to_pixels(picture, self.bundle.manifest.size)).copy()
 
+    def graph_dtype(self, pixels: npt.NDArray[np.uint8]) -> str:
+        """The number format in which the graph puts out its integers."""
+        return str(engines.run(self._engine, pixels.reshape(1, *pixels.shape)).dtype)
+
     def encode(self, picture: Picture) -> bytes:
         """One payload; what each stage took is in ``last_timing``."""
         begin = perf_counter()

@@ -17,6 +17,7 @@ from torch import nn
 from torchao.quantization.pt2e import MinMaxObserver
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
+from encoders.device import round_by_sum
 from export.targets import Plan
 
 
@@ -47,7 +48,7 @@ def quantise(plan: Plan) -> str:
     converted = convert_pt2e(prepared)
     if plan.integers_out:
         _give_integers(converted)
-    whole = _FromPicture(converted, plan.shift)
+    whole = _FromPicture(converted, rounds=not plan.integers_out)
     program = torch.export.export(whole, (plan.example,))
     lowered = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
     (plan.directory / name).write_bytes(lowered.to_executorch().buffer)
@@ -57,14 +58,14 @@ def quantise(plan: Plan) -> str:
 class _FromPicture(nn.Module):
     """XNNPACK knows no unsigned pictures, so that one operator before it makes them real numbers."""
 
-    def __init__(self, network: nn.Module, shift: float) -> None:
+    def __init__(self, network: nn.Module, rounds: bool) -> None:
         super().__init__()
-        self.network, self.shift = network, shift
+        self.network, self.rounds = network, rounds
 
     def forward(self, picture: torch.Tensor) -> torch.Tensor:
         pixels = picture.to(torch.float32)
-        symbols: torch.Tensor = self.network(pixels - self.shift if self.shift else pixels)
-        return symbols
+        latent: torch.Tensor = self.network(pixels)
+        return round_by_sum(latent) if self.rounds else latent
 
 
 def _quantiser(graph: Any, settings: Any, kept: frozenset[int]) -> Any:

@@ -67,6 +67,8 @@ def quantise(plan: Plan) -> str:
     _take_picture(model.graph, plan)
     if plan.integers_out:
         _give_symbols(model.graph)
+    else:
+        _round(model.graph)
     _forget_origin(model)
     onnx.checker.check_model(model)
     onnx.save(model, plan.directory / name)
@@ -109,6 +111,13 @@ def _take_picture(graph: Any, plan: Plan) -> None:
     height, width = plan.pictures[0].shape[:2]
     del graph.input[:]
     graph.input.append(helper.make_tensor_value_info(_PICTURE, TensorProto.UINT8, [1, height, width, 3]))
+
+
+def _round(graph: Any) -> None:
+    """Symbols of a last layer in real numbers."""
+    output = graph.output[0]
+    graph.node.append(helper.make_node("Round", [output.name], [_SYMBOLS]))
+    output.name = _SYMBOLS
 
 
 def _give_symbols(graph: Any) -> None:

@@ -57,6 +57,8 @@ def _with_integer_ends(model: Any, plan: Plan) -> Any:
     if plan.integers_out:
         low, high = (opset.constant(np.float32(bound)) for bound in (-128, 127))
         latent = opset.fake_quantize(latent, low, high, low, high, 256).output(0)
+    else:
+        latent = opset.round(latent, "half_to_even").output(0)
     symbols = opset.convert(latent, "i8" if plan.integers_out else "i32").output(0)
     symbols.get_node().set_friendly_name("symbols")
     whole = openvino.Model([opset.result(symbols)], model.get_parameters(), plan.stem)

@@ -69,9 +69,8 @@ def quantise(plan: Plan) -> str:
         calibration.calibrate({ends.signature: pictures}, recipe)
         ranges = calibration.get_model_qsvs()
         ranges[ends.input] = _range(0, 255)
-        if plan.integers_out:
-            # The last convolution's own output, and the same after its axes were moved.
-            ranges[names[-1]] = ranges[ends.output] = _range(-128, 127)
+        # The last convolution's own output, and the same after its axes were moved.
+        ranges[names[-1]] = ranges[ends.output] = _range(-128, 127)
         quantised = made.quantize(ranges).quantized_model
     model = flatbuffer_utils.read_model_from_bytearray(bytearray(quantised))
     _take_picture(model)

@@ -107,7 +107,7 @@ EXPORT = [
         BAD_USAGE,
         "unknown target 'tflit'; did you mean 'tflite'? Known: executorch",
     ),
-    (N0 + " --precision int8", BAD_USAGE, "int8"),
+    (N0 + " --precision int4", BAD_USAGE, "int4"),
     (N0 + " --precision fp61", BAD_USAGE, "did you mean 'fp16'?"),
     (N0 + " --size 225", BAD_USAGE, "must be a multiple of 8, for example 224 or 232"),
     (N0 + " --size 0", BAD_USAGE, "size 0 does not fit ours_n0"),

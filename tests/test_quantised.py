@@ -1,0 +1,180 @@
+"""int8 encoders: pictures in, symbols out, what it cost, and layers given back when it cost too much."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from calibration import Selection
+from calibration.builtin import builtin
+from encoders.device import DeviceEncoder, QuantisableEncoder
+from encoders.loading import load
+from encoders.prior import medians
+from export import Request, export, parity, sensitivity
+from export.commands import main
+from export.drift import DriftError
+from export.targets import TARGETS
+from runtime import Bundle, Decoder, Encoder, Receiver, UnknownName, UsageError, WrongTable, engines, selftest
+
+RECIPES = [(target.name, recipe) for target in TARGETS.values() for recipe in target.recipes]
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Pieces of photographs and drawn pictures, labelled by what the fp32 network says of them."""
+    pixels = builtin(40, 224).pixels
+    loaded = load("ours_n0", "receiver")
+    device = DeviceEncoder(loaded.model, loaded.spec, medians(loaded.model.prior)).eval()
+    centre = torch.from_numpy(medians(loaded.model.prior)).view(1, -1, 1, 1)
+    with torch.no_grad():
+        symbols = [device(torch.from_numpy(p.copy()).unsqueeze(0)) for p in pixels]
+        labels = [int(loaded.model.receive(s + centre).argmax()) for s in symbols]
+    path = tmp_path_factory.mktemp("data") / "pieces.npz"
+    np.savez(path, images=np.stack(pixels), labels=np.array(labels))
+    return Selection(str(path), 24)
+
+
+@pytest.fixture(scope="module")
+def quantised(make_bundle, data):
+    def make(target: str, recipe: str | None = None, model: str = "ours_n0"):
+        return make_bundle(model, target, "int8", calibration=data, recipe=recipe)
+
+    return make
+
+
+@pytest.mark.parametrize(("target", "recipe"), RECIPES)
+def test_symbols_stay_close_to_pytorchs(target, recipe, quantised, pixels):
+    encoder = Encoder.open(quantised(target, recipe), threads=1)
+    loaded = load("ours_n0")
+    eager = DeviceEncoder(loaded.model, loaded.spec, medians(loaded.model.prior)).eval()
+    for picture in pixels:
+        latent = parity.eager_latent(eager, picture)
+        difference = np.abs(encoder.symbols(picture) - latent)
+        assert difference.max() < 2 and np.mean(difference > 0.75) < 1e-2
+    assert selftest.run(encoder).passed
+    found = encoder.bundle.manifest.parity
+    assert found["agreement"] > 0.99 and found["recipe"] == recipe and found["calibrated_on"] == 24
+    assert found["kept_float"] == ([0, 1] if recipe == "mixed" else [])
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_bytes_in_and_symbols_out_without_a_second_rounding(target, quantised, pixels):
+    """The graph's own output is the int8 symbol; its input is the picture as it was decoded."""
+    bundle = Bundle.open(quantised(target))
+    assert bundle.manifest.graph_input["dtype"] == "uint8" and bundle.manifest.graph_output["dtype"] == "int8"
+    raw = engines.run(engines.open_engine(None, target, bundle.graph, 1), pixels[1][np.newaxis])
+    assert raw.dtype == np.int8 and raw.shape == (1, 64, 28, 28)
+    assert np.array_equal(raw[0], Encoder.open(bundle.path, threads=1).symbols(pixels[1]))
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_larger_encoder_shrinks_to_less_than_a_third(target, quantised, pixels):
+    manifest = Bundle.open(quantised(target, model="ours_n4")).manifest
+    assert manifest.parity["file_int8"] <= 0.30 * manifest.parity["file_fp32"]
+    assert manifest.parity["agreement"] > 0.98
+    assert manifest.bits < 0.27 * 32 * 623_552
+
+
+def test_tables_are_refitted_and_told_apart(quantised, make_bundle, photographs):
+    """Payloads of refitted tables: refused by those who lack them, read by a receiver that was given them."""
+    real, integer = make_bundle("ours_n0", "onnx"), quantised("onnx")
+    payload = Encoder.open(integer).encode(photographs[1])
+    with pytest.raises(WrongTable, match=Bundle.open(integer).tables.id.hex()):
+        Decoder.open(real).symbols(payload)
+    with pytest.raises(WrongTable):
+        Decoder.open(integer).symbols(Encoder.open(real).encode(photographs[1]))
+    receiver = make_bundle("ours_n0", "onnx", side="receiver")
+    assert len(Receiver.open(receiver, tables=[integer]).predict(payload).ranked) == 30
+    found = Bundle.open(integer).manifest.parity
+    assert found["bytes_refit"] <= found["bytes_int8"]
+
+
+def test_labels_give_the_accuracy(quantised):
+    """Labelled by fp32 itself, which is therefore always right."""
+    found = Bundle.open(quantised("onnx")).manifest.parity
+    assert found["labelled"] == found["pictures"] == 16 and found["top1_fp32"] == 100
+    assert 80 <= found["top1_int8"] <= 100
+
+
+def test_layers_go_back_until_the_accuracy_holds_or_nothing_is_written(data, tmp_path):
+    good = export(Request("ours_n0", "onnx", "int8", calibration=data, max_drop=0, output=tmp_path / "good"))
+    assert good.manifest.parity["top1_int8"] == 100
+    with pytest.raises(DriftError, match=r"more than --max-drop -1 allows"):
+        export(Request("ours_n0", "onnx", "int8", calibration=data, max_drop=-1, output=tmp_path / "bad"))
+    assert [p.name for p in tmp_path.iterdir()] == ["good"]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("kept", [{0}, {1}])
+def test_single_layers_can_go_back_on_every_target(target, kept, data, monkeypatch, tmp_path, pixels):
+    """As the fallback does it: the first or the last alone."""
+    from export import quantised as module
+
+    attempts = []
+    attempt = module._attempt
+
+    def stubborn(job, plan, *more):
+        draft, found = attempt(job, plan, *more)
+        attempts.append(plan.kept)
+        return draft, module.replace(found, top1_fp32=100.0, top1_int8=100.0 if plan.kept else 0.0)
+
+    monkeypatch.setattr(module, "_attempt", stubborn)
+    monkeypatch.setattr(module, "worst_first", lambda *_: sorted(kept))
+    made = export(Request("ours_n0", target, "int8", calibration=data, max_drop=0.5, output=tmp_path / "bundle"))
+    assert attempts == [frozenset(), frozenset(kept)] and made.manifest.parity["kept_float"] == sorted(kept)
+    loaded = load("ours_n0")
+    eager = DeviceEncoder(loaded.model, loaded.spec, medians(loaded.model.prior)).eval()
+    symbols = Encoder.open(made.path, threads=1).symbols(pixels[1])
+    assert np.abs(symbols - parity.eager_latent(eager, pixels[1])).max() < 2
+
+
+def test_worst_layers_are_found_by_their_effect():
+    """One filter far larger than the others of its channel's range makes a layer coarse."""
+    loaded = load("ours_n4")
+    network = QuantisableEncoder(loaded.model, loaded.spec, medians(loaded.model.prior)).eval()
+    layers = sensitivity.convolutions(network)
+    assert len(layers) == 10
+    with torch.no_grad():
+        layers[4].weight[:, 0, 0, 0] *= 300
+    before = [layer.weight.clone() for layer in layers]
+    pictures = [p.transpose(2, 0, 1)[np.newaxis].astype(np.float32) for p in builtin(3, 224).pixels]
+    order = sensitivity.worst_first(network, pictures)
+    assert order[0] == 4 and sorted(order) == list(range(10))
+    assert all(torch.equal(a, layer.weight) for a, layer in zip(before, layers, strict=True))
+
+
+def test_without_data_it_warns_and_with_it_reports(tmp_path, data, capsys):
+    words = ["--model", "ours_n0", "--target", "onnx", "--precision", "int8", "--output", str(tmp_path / "a")]
+    assert main(words) == 0
+    out = capsys.readouterr().out
+    assert (
+        "accuracy is not assured; give your own with --calibration" in out and "of symbols equal on 24 built-in" in out
+    )
+    assert main([*words, "--calibration", data.data, "--calibration-count", "24"]) == 0
+    out = capsys.readouterr().out
+    assert "not assured" not in out and "top-1 of 16" in out and "refitted tables" in out and "encode, 1 thread" in out
+    assert main([*words, "--calibration", data.data, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["bundles"][0]["parity"]
+    assert told["ms_int8"] > 0 and told["file_int8"] < told["file_fp32"]
+    card = (tmp_path / "a" / "README.md").read_text()
+    assert "int8" in card and "% of symbols equal" in card
+
+
+def test_requests_that_cannot_be_met(tmp_path, data):
+    from dataclasses import replace
+
+    request = Request("ours_n0", "onnx", "int8", output=tmp_path / "out")
+    cases = [
+        (replace(request, side="receiver"), UsageError, "int8 is for encoders"),
+        (replace(request, recipe="dynamic"), UnknownName, "unknown recipe of onnx 'dynamic'.* Known: mixed, static"),
+        (replace(request, precision="fp32", recipe="static"), UsageError, "fp32 has none"),
+        (replace(request, max_drop=0.5), UsageError, "--max-drop needs trained weights, and calibration data"),
+        (replace(request, max_drop=0.5, calibration=data, weights="seeded"), UsageError, "--max-drop needs trained"),
+    ]
+    for wrong, kind, message in cases:
+        with pytest.raises(kind, match=message):
+            export(wrong)
+    assert list(tmp_path.iterdir()) == []
