@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
 
+from calibration.bundles import refit_bundle
 from calibration.choice import Selection, choose
 from calibration.sources import SOURCES, Keys
 from runtime import cli
@@ -14,14 +17,21 @@ from runtime.cli import Report
 
 def main(argv: Sequence[str] | None = None, prog: str = "python -m calibration") -> int:
     """Run one command line; returns the exit code."""
-    parser = cli.Parser(prog=prog, description="Look at calibration data.")
+    parser = cli.Parser(prog=prog, description="Calibration data, and tables fitted to it.")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     inspect = commands.add_parser("inspect", help="what would be chosen from this data, and what cannot be read")
     inspect.add_argument("data", metavar="DATA", help="; ".join(source.looks for source in SOURCES))
     inspect.add_argument("--size", type=int, default=224, help="side of the pictures (default: 224)")
     add_selection_arguments(inspect)
     inspect.set_defaults(command=_inspect)
-    cli.common(inspect)
+    refit = commands.add_parser("refit", help="fit a bundle's tables to the symbols it really puts out")
+    refit.add_argument("bundle", type=Path, help="of an encoder")
+    refit.add_argument("data", metavar="DATA", help="pictures like those it will see; as for inspect")
+    refit.add_argument("-o", "--output", type=Path, required=True, metavar="BUNDLE", help="the bundle to write")
+    add_selection_arguments(refit)
+    refit.set_defaults(command=_refit)
+    for subparser in (inspect, refit):
+        cli.common(subparser)
     return cli.run(parser, argv)
 
 
@@ -37,6 +47,19 @@ def add_selection_arguments(parser: argparse.ArgumentParser, prefix: str = "") -
 def selection(data: str, args: argparse.Namespace) -> Selection:
     """From the options of :func:`add_selection_arguments`."""
     return Selection(data, args.count, args.seed, Keys(args.image_key, args.label_key))
+
+
+def _refit(args: argparse.Namespace) -> Report:
+    done = refit_bundle(args.bundle, selection(args.data, args), args.output)
+    saved = 100 * (1 - done.bytes_after / done.bytes_before)
+    lines = [
+        f"{args.output}: tables fitted to {done.fitted} pictures; table id {done.table_id}",
+        f"{done.bytes_before:.1f} payload bytes a picture before, {done.bytes_after:.1f} after ({saved:.1f} % saved), "
+        f"on {done.checked} others",
+        f"receivers need it: --tables {args.output}",
+        *(f"left out: {reason}" for reason in done.skipped),
+    ]
+    return Report(lines, {"bundle": str(args.output), **asdict(done)})
 
 
 def _inspect(args: argparse.Namespace) -> Report:

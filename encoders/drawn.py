@@ -10,6 +10,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFilter
 
+#: The picture that bundles carry to test themselves with.
+SELFTEST_SEED = 7
+
 
 def draw(seed: int, size: int) -> npt.NDArray[np.uint8]:
     """One picture of shape (size, size, 3)."""

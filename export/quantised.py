@@ -13,24 +13,24 @@ import torch
 
 from calibration import Pictures, Selection, choose
 from calibration.builtin import builtin
+from calibration.bundles import CHECKED
 from calibration.refit import refit
 from encoders.checkpoint import CheckpointError
 from encoders.device import DeviceEncoder, QuantisableEncoder
-from encoders.drawn import draw
+from encoders.drawn import SELFTEST_SEED, draw
 from encoders.loading import load
 from encoders.model import SplitModel
 from encoders.prior import medians, tables
-from export import drift, selftest
+from export import drift
 from export.drift import Drift, DriftError
 from export.job import Job
 from export.sensitivity import convolutions, worst_first
 from export.targets import Plan
+from runtime import selftest
 from runtime.bundle import Manifest, seal, write_tables
 from runtime.encoder import Encoder
 from runtime.errors import UsageError
 
-#: Pictures beside the calibrated ones on which the cost is measured.
-_CHECKED = 256
 _BUILTIN = 24
 _NO_DATA = "  calibrated on built-in pictures: accuracy is not assured; give your own with --calibration DATA"
 
@@ -76,7 +76,7 @@ def encoder(job: Job) -> tuple[Manifest, tuple[str, ...]]:
         reference = _reference(job, device, Path(scratch))
         draft, found = _quantise(job, device, centre, data, reference)
     opened = Encoder.open(job.directory, threads=1)
-    selftest.write(job.directory, opened, draw(selftest.SEED, job.size))
+    selftest.write(job.directory, opened, draw(SELFTEST_SEED, job.size))
     provenance = {**data.chosen.provenance(), "count": data.calibrated}
     notes = () if job.request.calibration else (_NO_DATA,)
     return replace(draft, parity=found.fields(), calibration=provenance), (*found.lines(), *notes)
@@ -87,7 +87,7 @@ def _data(job: Job) -> Data:
     if wanted is None:
         chosen = builtin(2 * _BUILTIN, job.size)
         return Data(chosen, _BUILTIN, None)
-    chosen = choose(Selection(wanted.data, wanted.count + _CHECKED, wanted.seed, wanted.keys), job.size)
+    chosen = choose(Selection(wanted.data, wanted.count + CHECKED, wanted.seed, wanted.keys), job.size)
     if len(chosen.pixels) < 4:
         raise UsageError(f"{wanted.data} has {len(chosen.pixels)} pictures; calibration needs at least 4, better 64")
     return Data(chosen, min(wanted.count, 3 * len(chosen.pixels) // 4), _with_receiver(job))

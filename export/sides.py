@@ -17,10 +17,11 @@ from torch import nn
 
 from calibration import choose
 from encoders.device import DeviceEncoder, DeviceReceiver
-from encoders.drawn import draw
+from encoders.drawn import SELFTEST_SEED, draw
 from encoders.prior import medians
-from export import parity, quantised, selftest
+from export import parity, quantised
 from export.job import Job, end
+from runtime import selftest
 from runtime.bundle import Manifest, seal
 from runtime.encoder import Encoder
 from runtime.engines import open_engine
@@ -45,7 +46,7 @@ def encoder(job: Job) -> tuple[Manifest, tuple[str, ...]]:
     eager = DeviceEncoder(model, spec, centre).eval()
     opened = Encoder.open(job.directory)
     measured = parity.measure(opened, eager, pictures, kind, precision)
-    selftest.write(job.directory, opened, draw(selftest.SEED, job.size))
+    selftest.write(job.directory, opened, draw(SELFTEST_SEED, job.size))
     return replace(draft, parity=measured.fields(), calibration=provenance), ()
 
 

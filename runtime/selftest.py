@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image
 
 from runtime import codecs, payload
@@ -39,6 +41,15 @@ class SelfTest:
     def passed(self) -> bool:
         """All three hold."""
         return self.decoded and self.encoded and self.agreement >= self.required
+
+
+def write(directory: Path, encoder: Encoder, picture: npt.NDArray[np.uint8]) -> None:
+    """Store in a bundle that is being made the picture, its symbols and its payload."""
+    folder = directory / SELFTEST
+    folder.mkdir(exist_ok=True)
+    Image.fromarray(picture).save(folder / PICTURE)
+    np.save(folder / SYMBOLS, encoder.symbols(picture).astype(np.int16))
+    (folder / PAYLOAD).write_bytes(encoder.encode(picture))
 
 
 def run(encoder: Encoder) -> SelfTest:
