@@ -1,6 +1,7 @@
 """Full encode, uint8 picture in memory to payload bytes: the original PyTorch path against each engine.
 
-    python -m benchmarks.encode [--models ours_n0 ours_n4] [--threads 1 2] [--checkpoint FILE] [--rounds 15]
+    python -m benchmarks.encode [--models ours_n0 ours_n4] [--threads 1 2] [--precisions fp32 int8] [--rounds 15]
+                                [--calibration DATA] [--checkpoint FILE]
 
 The original path is what the paper's code does: ToTensor and Normalize, the eager encoder, CompressAI's compress.
 """
@@ -8,6 +9,7 @@ The original path is what the paper's code does: ToTensor and Normalize, the eag
 from __future__ import annotations
 
 import argparse
+import itertools
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -62,28 +64,28 @@ def _make(kind: str, **arguments: Any) -> tuple[Callable[[], object], dict[str, 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--models", nargs="+", default=["ours_n0", "ours_n4"])
+    parser.add_argument("--models", nargs="+", default=["ours_n0", "ours_n4", "ours_n8"])
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
-    parser.add_argument("--precision", default="fp32")
+    parser.add_argument("--precisions", nargs="+", default=["fp32", "int8"])
+    parser.add_argument("--calibration", metavar="DATA", help="for int8; built-in pictures without it")
     parser.add_argument("--checkpoint", type=Path)
     parser.add_argument("--coder")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--runs", type=int, default=15)
     args = parser.parse_args()
+    from calibration import Selection
     from export import Request, export
     from export.targets import TARGETS
 
     checkpoint = str(args.checkpoint.resolve()) if args.checkpoint else None
+    data = Selection(args.calibration) if args.calibration else None
     with tempfile.TemporaryDirectory() as folder:
         for model in args.models:
-            bundles = {
-                target: export(
-                    Request(
-                        model, target, args.precision, checkpoint=args.checkpoint, output=Path(folder) / model / target
-                    )
-                ).path
-                for target in TARGETS
-            }
+            bundles = {}
+            for precision, target in itertools.product(args.precisions, TARGETS):
+                output = Path(folder) / model / f"{target}-{precision}"
+                request = Request(model, target, precision, checkpoint=args.checkpoint, calibration=data, output=output)
+                bundles[f"{target} {precision}"] = export(request).path
             for threads in args.threads:
                 workers = {
                     "original (torch + CompressAI)": interleave.Worker(
@@ -92,9 +94,9 @@ def main() -> None:
                         threads,
                     )
                 }
-                for target, bundle in bundles.items():
+                for name, bundle in bundles.items():
                     arguments = {"kind": "ours", "bundle": str(bundle), "threads": threads, "coder": args.coder}
-                    workers[target] = interleave.Worker(__file__, arguments, threads)
+                    workers[name] = interleave.Worker(__file__, arguments, threads)
                 _print(model, threads, workers, interleave.race(workers, args.rounds, args.runs))
 
 

@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m export") -> i
     parser.add_argument("--list", action="store_true", help="what can be exported, as a table")
     parser.add_argument("--model", help="model name; --list shows them")
     parser.add_argument("--target", help="onnx, tflite, openvino, executorch, or all")
-    parser.add_argument("--precision", default="fp32", help="fp32 (default), fp16 or int8")
+    parser.add_argument("--precision", default="fp32", help="fp32 (default), fp16, bf16 or int8")
     parser.add_argument("--side", choices=("encoder", "receiver"), default="encoder")
     origin = parser.add_mutually_exclusive_group()
     origin.add_argument("--checkpoint", type=Path, metavar="FILE", help="trained weights of your own")
@@ -59,7 +59,8 @@ def _run(args: argparse.Namespace) -> Report:
     from export.request import Request
     from export.targets import TARGETS, check_pair, spec
 
-    names = [n for n, t in TARGETS.items() if args.side in t.sides] if args.target == "all" else [args.target]
+    able = [n for n, t in TARGETS.items() if args.side in t.sides and args.precision in t.precisions]
+    names = able if args.target == "all" and able else [args.target]
     for name in names:
         check_pair(spec(name), args.precision, args.side, args.recipe)
     report = Report(data={"bundles": []})

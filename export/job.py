@@ -16,6 +16,7 @@ from encoders.loading import Loaded
 from export.request import ConversionError, Request
 from export.targets import Plan, Target, TargetSpec
 from runtime.bundle import Manifest
+from runtime.errors import UsageError
 from runtime.payload import Grid
 from runtime.quiet import quiet
 
@@ -58,6 +59,8 @@ class Job:
             try:
                 with torch.no_grad():
                     return work(converter)
+            except UsageError:
+                raise
             except Exception as why:  # converters raise anything
                 first = (str(why).strip().splitlines() or [type(why).__name__])[0]
                 model = self.request.model

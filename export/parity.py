@@ -16,7 +16,7 @@ from runtime.errors import SplitportError
 
 #: How far an engine's latent may lie from PyTorch's, relative to the largest latent of the picture (at least 1).
 #: A symbol is right if some latent within that distance rounds to it.
-TOLERANCE = {"fp32": 2e-4, "fp16": 2e-2}
+TOLERANCE = {"fp32": 2e-4, "fp16": 2e-2, "bf16": 4e-2}
 
 
 class ParityError(SplitportError):

@@ -157,7 +157,11 @@ def _attempt(
     draft = job.manifest(graph, job.loaded.model.encoder, *job.encoder_ends(plan.device))
     seal(job.directory, draft)
     opened = Encoder.open(job.directory, threads=1)
-    draft = replace(draft, graph_output={**draft.graph_output, "dtype": opened.graph_dtype(data.checking[0])})
+    draft = replace(
+        draft,
+        bits=job.target.load().stored_bits(job.directory / graph),
+        graph_output={**draft.graph_output, "dtype": opened.graph_dtype(data.checking[0])},
+    )
     actual = drift.symbols_of(opened, data.checking)
     fitted = refit(prior, drift.symbols_of(opened, data.fitting))
     differences = np.abs(np.stack(actual) - np.stack(expected))

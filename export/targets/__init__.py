@@ -28,6 +28,10 @@ class Target(Protocol):
         """The same with 8-bit integers: uint8 pictures in, and what comes out are the symbols."""
         ...
 
+    def stored_bits(self, graph: Path) -> int:
+        """All numbers that a quantised graph stores, each at its width."""
+        ...
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -90,6 +94,7 @@ class TargetSpec:
 _FLOAT = "computes and stores float32"
 _HALF_STORED = "stores float16, computes float32: half the file, same speed"
 _INT8 = "8-bit integers, a quarter of the file, calibrated on pictures"
+_BRAIN = "computes bfloat16 where the CPU has it: faster, but symbols depend on the host"
 _STATIC = "every convolution in int8, ranges from calibration; the output quantiser is the codec's"
 _DYNAMIC = "int8 weights, each activation's range found while it runs; needs no calibration"
 _MIXED = "as static, but the first and the last convolution in float32"
@@ -109,8 +114,8 @@ TARGETS = {
         ),
         TargetSpec(
             "openvino", "export.targets.openvino", ".xml + .bin",
-            {"fp32": _FLOAT, "fp16": _HALF_STORED, "int8": _INT8}, ("encoder", "receiver"), ("openvino", "nncf"),
-            {"fp32": 32, "fp16": 16}, recipes={"static": _STATIC, "mixed": _MIXED},
+            {"fp32": _FLOAT, "fp16": _HALF_STORED, "int8": _INT8, "bf16": _BRAIN}, ("encoder", "receiver"),
+            ("openvino", "nncf"), {"fp32": 32, "fp16": 16, "bf16": 32}, recipes={"static": _STATIC, "mixed": _MIXED},
         ),
         TargetSpec(
             "executorch", "export.targets.executorch", ".pte",

@@ -75,6 +75,12 @@ def quantise(plan: Plan) -> str:
     return name
 
 
+def stored_bits(graph: Path) -> int:
+    """See :class:`export.targets.Target`."""
+    initializers = onnx.load(graph).graph.initializer
+    return sum(8 * numpy_helper.to_array(tensor).nbytes for tensor in initializers)
+
+
 class _Reader(CalibrationDataReader):  # type: ignore[misc]
     def __init__(self, inputs: Iterator[npt.NDArray[np.float32]]) -> None:
         self._inputs = inputs

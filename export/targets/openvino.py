@@ -12,7 +12,8 @@ from nncf.quantization.range_estimator import RangeEstimatorParametersSet
 from torch import nn
 
 from export.targets import Plan
-from runtime.engines.openvino import openvino
+from runtime.engines.openvino import PRECISION, openvino
+from runtime.errors import UsageError
 
 opset = openvino.opset13
 
@@ -21,6 +22,10 @@ def convert(module: nn.Module, example: torch.Tensor, precision: str, directory:
     """See :class:`export.targets.Target`."""
     name = f"{stem}.xml"
     model = openvino.convert_model(torch.export.export(module, (example,)))
+    if precision == "bf16":
+        if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+            raise UsageError("this CPU has no bfloat16, so that the graph could not be checked; fp32 and int8 run here")
+        model.set_rt_info(precision, PRECISION)
     openvino.save_model(model, str(directory / name), compress_to_fp16=precision == "fp16")
     return name
 
@@ -49,6 +54,11 @@ def quantise(plan: Plan) -> str:
     )  # fmt: skip
     openvino.save_model(_with_integer_ends(quantised, plan), str(plan.directory / name), compress_to_fp16=False)
     return name
+
+
+def stored_bits(graph: Path) -> int:
+    """See :class:`export.targets.Target`. All constants lie in the file beside the graph."""
+    return 8 * graph.with_suffix(".bin").stat().st_size
 
 
 def _with_integer_ends(model: Any, plan: Plan) -> Any:

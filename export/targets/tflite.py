@@ -78,6 +78,13 @@ def quantise(plan: Plan) -> str:
     return path.name
 
 
+def stored_bits(graph: Path) -> int:
+    """See :class:`export.targets.Target`."""
+    model = flatbuffer_utils.read_model(str(graph))
+    used = {tensor.buffer for tensor in model.subgraphs[0].tensors}
+    return sum(8 * len(model.buffers[index].data) for index in used if model.buffers[index].data is not None)
+
+
 def _range(low: int, high: int) -> dict[str, npt.NDArray[np.float32]]:
     """A scale of one, from -128 or from 0 on."""
     return {"min": np.full((1, 1, 1, 1), low, np.float32), "max": np.full((1, 1, 1, 1), high, np.float32)}

@@ -1,7 +1,7 @@
 """OpenVINO on the CPU.
 
 Left to itself it computes float32 graphs in bfloat16 or float16 where the CPU has them, so that symbols differ from
-host to host; the precision hint below keeps them the same everywhere.
+host to host; the precision hint below keeps them the same everywhere, unless a graph was exported for bfloat16.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ sys.modules.setdefault("openvino_telemetry", cast(Any, None))
 
 import openvino as openvino  # noqa: E402
 
+#: Where a graph says that it was exported for another precision than float32.
+PRECISION = ["splitport", "precision"]
+
 
 class _OpenVINO:
     def __init__(self, request: Any) -> None:
@@ -35,5 +38,8 @@ def open(graph: Path, threads: int | None) -> _OpenVINO:
     config: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1}
     if threads:
         config["INFERENCE_NUM_THREADS"] = threads
-    model = openvino.Core().compile_model(str(graph), "CPU", config)
-    return _OpenVINO(model.create_infer_request())
+    core = openvino.Core()
+    model = core.read_model(str(graph))
+    if model.has_rt_info(PRECISION):
+        config["INFERENCE_PRECISION_HINT"] = model.get_rt_info(PRECISION).astype(str)
+    return _OpenVINO(core.compile_model(model, "CPU", config).create_infer_request())
