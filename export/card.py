@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from encoders.registry import ModelSpec
+from export.drift import Drift
 from runtime.bundle import Manifest
 
 
@@ -32,9 +33,17 @@ def card(spec: ModelSpec, manifest: Manifest) -> str:
 | checked against PyTorch | {_parity_line(manifest)} |
 
 {use}
-
+{_cost(manifest)}
 Everything here is listed with its SHA-256 in `manifest.json`; opening the bundle verifies it.
 """
+
+
+def _cost(manifest: Manifest) -> str:
+    """The report of a quantised encoder, where it is one."""
+    if "bytes_int8" not in manifest.parity:
+        return ""
+    report = "\n".join(Drift(**manifest.parity).lines())
+    return f"\nWhat 8-bit integers cost, beside the fp32 export on the machine that made it:\n\n```\n{report}\n```\n"
 
 
 def _parity_line(manifest: Manifest) -> str:

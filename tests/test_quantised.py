@@ -160,7 +160,7 @@ def test_without_data_it_warns_and_with_it_reports(tmp_path, data, capsys):
     told = json.loads(capsys.readouterr().out)["bundles"][0]["parity"]
     assert told["ms_int8"] > 0 and told["file_int8"] < told["file_fp32"]
     card = (tmp_path / "a" / "README.md").read_text()
-    assert "int8" in card and "% of symbols equal" in card
+    assert "What 8-bit integers cost" in card and "top-1 of 10" in card
 
 
 def test_requests_that_cannot_be_met(tmp_path, data):
