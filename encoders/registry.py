@@ -79,7 +79,7 @@ def spec(name: str) -> ModelSpec:
 def _register_pcs() -> None:
     for blocks, summary, weights in (
         (0, "no residual block", ("lmb1.28",)),
-        (4, "four residual blocks", ("lmb1.28", "lmb0.16", "lmb10.24")),
+        (4, "four residual blocks", ("lmb1.28", "lmb0.16", "lmb40.96")),
         (8, "eight residual blocks", ("lmb1.28",)),
     ):
         for suffix, training in (("", "tail trained too"), ("_enc", "tail frozen: stock ResNet-50")):

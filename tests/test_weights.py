@@ -47,7 +47,7 @@ def test_both_sides_load_and_the_card_says_what_the_file_says(spec, name):
 def test_higher_lambda_sends_fewer_bytes(make_bundle, photographs):
     """Real payloads of real photographs, a factor of four and more between the ends."""
     sizes = []
-    for name in ("lmb0.16", "lmb1.28", "lmb10.24"):
+    for name in ("lmb0.16", "lmb1.28", "lmb40.96"):
         encoder = Encoder.open(make_bundle("ours_n4", "onnx", weights=name))
         sizes.append(sum(len(encoder.encode(photograph)) - 12 for photograph in photographs))
     assert sizes[0] > sizes[1] > sizes[2] and sizes[0] >= 4 * sizes[2]
@@ -66,7 +66,7 @@ def test_default_is_the_first_and_is_named(tmp_path, capsys):
 def test_list_names_them(capsys):
     assert main(["--list", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)["weights"]
-    assert told["ours_n4"] == ["lmb1.28", "lmb0.16", "lmb10.24", "seeded"] and told["ours_n4_enc"] == ["seeded"]
+    assert told["ours_n4"] == ["lmb1.28", "lmb0.16", "lmb40.96", "seeded"] and told["ours_n4_enc"] == ["seeded"]
 
 
 def test_wrong_names_are_told_before_anything_is_written(tmp_path, capsys):
