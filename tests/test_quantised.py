@@ -15,7 +15,7 @@ from encoders.loading import load
 from encoders.prior import medians
 from export import Request, export, parity, sensitivity
 from export.commands import main
-from export.drift import DriftError
+from export.drift import Drift, DriftError
 from export.targets import TARGETS
 from runtime import Bundle, Decoder, Encoder, Receiver, UnknownName, UsageError, WrongTable, engines, selftest
 
@@ -177,4 +177,53 @@ def test_requests_that_cannot_be_met(tmp_path, data):
     for wrong, kind, message in cases:
         with pytest.raises(kind, match=message):
             export(wrong)
+    assert list(tmp_path.iterdir()) == []
+
+
+def drift(**changes):
+    fields = {
+        "pictures": 10, "kind": "real", "calibrated_on": 64, "recipe": "static", "kept_float": (), "agreement": 0.999,
+        "mean_difference": 0.001, "largest_difference": 1,
+        "bytes_fp32": 500.0, "bytes_int8": 505.0, "bytes_refit": 498.0,
+        "file_fp32": 2_500_000, "file_int8": 660_000, "ms_fp32": 4.0, "ms_int8": 1.5, "labelled": 10, "top1_fp32": 90.0,
+        "top1_int8": 89.0,
+    }  # fmt: skip
+    return Drift(**{**fields, **changes})
+
+
+def test_report_recommends_the_winner():
+    assert not any("not faster" in line for line in drift().lines())
+    assert "not faster than fp32 on this CPU: prefer fp32" in drift(ms_int8=4.1).lines()[-1]
+
+
+def test_drop_needs_labels():
+    assert drift().drop == 1 and drift(top1_fp32=None, top1_int8=None).drop is None
+    assert not any("top-1" in line for line in drift(top1_fp32=None, top1_int8=None).lines())
+
+
+def _has_bfloat16() -> bool:
+    import openvino
+
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+@pytest.mark.skipif(not _has_bfloat16(), reason="this CPU has no bfloat16")
+def test_bfloat16_is_close_and_is_what_runs(make_bundle, pixels):
+    """Symbols near PyTorch's, and some that are not fp32's: the graph really computes in bfloat16."""
+    half = Encoder.open(make_bundle("ours_n4", "openvino", "bf16", weights="seeded"), threads=1)
+    real = Encoder.open(make_bundle("ours_n4", "openvino", weights="seeded"), threads=1)
+    equal = np.mean([half.symbols(p) == real.symbols(p) for p in pixels])
+    assert 0.98 < equal < 1 and selftest.run(half).passed
+
+
+def test_bfloat16_is_refused_where_the_cpu_lacks_it(monkeypatch, tmp_path):
+    from export.targets import openvino as target
+
+    class Core:
+        def get_property(self, *_: str) -> list[str]:
+            return ["FP32", "INT8"]
+
+    monkeypatch.setattr(target.openvino, "Core", Core)
+    with pytest.raises(UsageError, match="this CPU has no bfloat16"):
+        export(Request("ours_n0", "openvino", "bf16", output=tmp_path / "out"))
     assert list(tmp_path.iterdir()) == []
