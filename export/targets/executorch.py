@@ -14,7 +14,7 @@ from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
 )
 from executorch.exir import to_edge_transform_and_lower
 from torch import nn
-from torchao.quantization.pt2e import MinMaxObserver
+from torchao.quantization.pt2e import MovingAverageMinMaxObserver
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
 from encoders.device import round_by_sum
@@ -38,9 +38,10 @@ def quantise(plan: Plan) -> str:
     dynamic = plan.recipe == "dynamic"
     settings = get_symmetric_quantization_config(is_per_channel=True, is_dynamic=dynamic)
     if not dynamic:
-        # The usual observers cut rare values off; latents are made of rare values.
-        widest = replace(settings.input_activation, observer_or_fake_quant_ctr=MinMaxObserver.with_args(eps=2**-12))
-        settings = replace(settings, input_activation=widest, output_activation=widest)
+        # The usual observers cut more off than latents, which are made of rare values, can spare.
+        observer = MovingAverageMinMaxObserver.with_args(eps=2**-12, averaging_constant=0.05)
+        averaged = replace(settings.input_activation, observer_or_fake_quant_ctr=observer)
+        settings = replace(settings, input_activation=averaged, output_activation=averaged)
     prepared = prepare_pt2e(graph, _quantiser(graph, settings, plan.kept))
     for pixels in plan.inputs():
         prepared(torch.from_numpy(pixels))

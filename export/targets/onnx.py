@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +14,7 @@ import numpy.typing as npt
 import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import nn
 
@@ -21,6 +23,8 @@ from export.targets import Plan
 _PICTURE, _PIXELS, _LATENT, _SYMBOLS = "picture", "pixels", "latent", "symbols"
 #: Zero of unsigned symbols.
 _MIDDLE = 128
+#: Of an activation's values, those that its range holds: the rarest would make the steps of all others coarser.
+_PERCENTILE = 99.995
 
 
 def convert(module: nn.Module, example: torch.Tensor, precision: str, directory: Path, stem: str) -> str:
@@ -57,12 +61,14 @@ def quantise(plan: Plan) -> str:
         pinned = {_PIXELS: [_scale_of_one(round(plan.shift))]}
         if plan.integers_out:
             pinned[_LATENT] = [_scale_of_one(_MIDDLE)]
-        quantize_static(
-            str(prepared), str(quantised), _Reader(plan.inputs()), quant_format=QuantFormat.QDQ, per_channel=True,
-            activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, op_types_to_quantize=["Conv"],
-            nodes_to_exclude=[convolutions[index] for index in sorted(plan.kept)],
-            extra_options={"TensorQuantOverrides": pinned},
-        )  # fmt: skip
+        with contextlib.redirect_stdout(io.StringIO()):  # it tells of every histogram
+            quantize_static(
+                str(prepared), str(quantised), _Reader(plan.inputs()), quant_format=QuantFormat.QDQ, per_channel=True,
+                activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, op_types_to_quantize=["Conv"],
+                nodes_to_exclude=[convolutions[index] for index in sorted(plan.kept)],
+                calibrate_method=CalibrationMethod.Percentile,
+                extra_options={"TensorQuantOverrides": pinned, "CalibPercentile": _PERCENTILE},
+            )  # fmt: skip
         model = onnx.load(quantised)
     _take_picture(model.graph, plan)
     if plan.integers_out:

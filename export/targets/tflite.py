@@ -63,8 +63,8 @@ def quantise(plan: Plan) -> str:
         for regex, operation in floats:
             recipe.add_quantization_config(regex, operation, algorithm_key=AlgorithmName.NO_QUANTIZE)
         made = quantizer.Quantizer(str(real), recipe.get_quantization_recipe())
-        # The quantiser's own calibration averages ranges over pictures, which clips; this takes the widest.
-        calibration = calibrator.Calibrator(str(real), num_threads=1, qsv_update_func=qsv_utils.min_max_update)
+        # Ranges are averaged over pictures: the widest ever seen would make the steps of all others coarser.
+        calibration = calibrator.Calibrator(str(real), num_threads=1, qsv_update_func=qsv_utils.moving_average_update)
         pictures = [{ends.argument: pixels.transpose(0, 2, 3, 1)} for pixels in plan.inputs()]
         calibration.calibrate({ends.signature: pictures}, recipe)
         ranges = calibration.get_model_qsvs()
