@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from runtime.tables import TOTAL, Tables, integer_weights
+from runtime.tables import FLAG_BOUND, TOTAL, Tables, integer_weights
 
 Symbols = npt.NDArray[np.int32]
 
@@ -20,8 +20,6 @@ Symbols = npt.NDArray[np.int32]
 _STRENGTHS = (1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0)
 #: What the prior's flag is worth, in pictures.
 _FLAG_STRENGTH = 2.0
-#: A flag never costs more than 8 bits.
-_FLAG_BOUND = 2.0**-8
 
 
 def refit(tables: Tables, pictures: Sequence[Symbols]) -> Tables:
@@ -35,7 +33,7 @@ def refit(tables: Tables, pictures: Sequence[Symbols]) -> Tables:
         silent = sum(not symbols[channel].any() for symbols in pictures)
         before = tables.zero_weight[channel] / TOTAL
         share = (silent + _FLAG_STRENGTH * before) / (len(pictures) + _FLAG_STRENGTH)
-        flags.append(round(float(np.clip(share, _FLAG_BOUND, 1 - _FLAG_BOUND)) * TOTAL))
+        flags.append(round(float(np.clip(share, FLAG_BOUND, 1 - FLAG_BOUND)) * TOTAL))
     return Tables.build(rows, tables.low, flags, tables.medians)
 
 

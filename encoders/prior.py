@@ -15,13 +15,10 @@ import numpy.typing as npt
 import torch
 
 from encoders.model import Prior
-from runtime.tables import TOTAL, WIDEST, Tables, integer_weights
+from runtime.tables import FLAG_BOUND, TOTAL, WIDEST, Tables, integer_weights
 
 #: Mass that may stay outside the bins, on both sides together.
 TAIL = 2.0**-20
-#: The prior knows channels as independent positions; real ones are all zero more often than that product says, and
-#: a certain "no" would make the pleasant surprise expensive. 2^-8 bounds the cost of a flag at 8 bits.
-FLAG_BOUND = 2.0**-8
 
 
 def medians(prior: Prior) -> npt.NDArray[np.float32]:
@@ -44,6 +41,8 @@ def tables(prior: Prior, cells: int) -> Tables:
         outside = lower[bins.start] + upper[bins.stop]
         rows.append(integer_weights(np.append(np.maximum(mass, 0), outside)))
         lows.append(low)
+        # The prior knows channels as independent positions; real ones are all zero more often than that product says,
+        # and a certain "no" would make the pleasant surprise expensive.
         zero = np.clip(mass[-low] ** cells, FLAG_BOUND, 1 - FLAG_BOUND)
         flags.append(round(float(zero) * TOTAL))
     return Tables.build(rows, lows, flags, medians(prior))

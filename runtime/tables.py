@@ -24,6 +24,8 @@ TOTAL = 1 << PRECISION
 #: Furthest value that gets a bin of its own; a table is then at most 4,096 bins wide.
 WIDEST = 2047
 ID_BYTES = 4
+#: Least probability of either value of an all-zero flag, for those who make tables: it bounds a flag's cost at 8 bits.
+FLAG_BOUND = 2.0**-8
 _MAGIC = b"SPT1"
 
 

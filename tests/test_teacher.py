@@ -21,6 +21,7 @@ from runtime.errors import UnknownName, UsageError
 from tests.conftest import SHARED
 
 CLASSES = ("blue", "red")
+GOLDEN = SHARED / "golden" / "ours_n4" / "checkpoint.pt"
 
 
 @pytest.fixture(scope="module")
@@ -55,14 +56,19 @@ def test_saved_file_has_the_published_layout(folder, teacher_file, tmp_path):
     stock = [k for k in resnet50(weights=None).state_dict() if k.startswith(("layer2.", "layer3.", "layer4.", "fc."))]
     own = set(content["model"])
     assert {k for k in own if not k.startswith("bottleneck_layer.")} == set(stock) and len(stock) == 254
-    golden = SHARED / "golden" / "ours_n0" / "checkpoint.pt"
-    if golden.exists():
-        assert {k for k in own if k.startswith("bottleneck_layer.")} == set(read_file(golden)["model"])
     assert json.loads(content["recipe"])["taught"] and task(out) == Task(CLASSES, "resnet50")
     assert all(v.dtype == torch.float32 for v in content["model"].values() if v.is_floating_point())
     loaded = load("ours_n0", "receiver", out)
     assert loaded.model.class_names == CLASSES
     assert loaded.model.receive(torch.zeros(1, 64, 8, 8)).shape == (1, 2)
+
+
+@pytest.mark.skipif(not GOLDEN.exists(), reason="needs the original's checkpoint in ../shared")
+def test_bottleneck_keys_are_the_originals(folder, tmp_path):
+    out = tmp_path / "lmb0.1.pt"
+    assert train(folder, out, "--model", "ours_n4") == 0
+    own = {k for k in read_file(out)["model"] if k.startswith("bottleneck_layer.")}
+    assert own == set(read_file(GOLDEN)["model"])
 
 
 def test_safetensors_of_the_same_run_loads_the_same(folder, teacher_file, tmp_path):

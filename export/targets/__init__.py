@@ -43,7 +43,7 @@ class Plan:
     """The whole graph in real numbers, for recipes that quantise that; ``example`` is what it takes."""
     example: torch.Tensor
     shift: float
-    """What the network expects added to each pixel: the input's zero point, negative."""
+    """What is taken off each pixel before the network sees it: the zero point of its input."""
     pictures: Sequence[npt.NDArray[np.uint8]]
     """Real ones, (height, width, 3): they tell the ranges of activations."""
     recipe: str
