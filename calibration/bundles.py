@@ -20,6 +20,8 @@ from runtime.tables import Tables
 
 #: Pictures, beside those that tables are fitted to, on which the saving is measured.
 CHECKED = 256
+#: Pictures that tables are fitted to, where nobody says how many: rare values need many.
+FITTED = 1024
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ def refit_bundle(bundle: Path, data: Selection, output: Path) -> Refitted:
     symbols = [encoder.symbols(pixels) for pixels in chosen.pixels]
     if len(symbols) < 4:
         raise UsageError(f"{data.data} has {len(symbols)} pictures; fitting needs at least 4, better 64")
-    fitted = min(data.count, 3 * len(symbols) // 4)
+    fitted = min(data.count, max(len(symbols) - CHECKED, 3 * len(symbols) // 4))
     after = refit(before, symbols[:fitted])
 
     def mean_bytes(tables: Tables) -> float:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from calibration.bundles import refit_bundle
+from calibration.bundles import FITTED, refit_bundle
 from calibration.choice import Selection, choose
 from calibration.sources import SOURCES, Keys
 from runtime import cli
@@ -28,18 +28,22 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m calibration")
     refit.add_argument("bundle", type=Path, help="of an encoder")
     refit.add_argument("data", metavar="DATA", help="pictures like those it will see; as for inspect")
     refit.add_argument("-o", "--output", type=Path, required=True, metavar="BUNDLE", help="the bundle to write")
-    add_selection_arguments(refit)
+    add_selection_arguments(refit, count=FITTED)
     refit.set_defaults(command=_refit)
     for subparser in (inspect, refit):
         cli.common(subparser)
     return cli.run(parser, argv)
 
 
-def add_selection_arguments(parser: argparse.ArgumentParser, prefix: str = "") -> None:
+def add_selection_arguments(parser: argparse.ArgumentParser, prefix: str = "", count: int = 64) -> None:
     """Options of every command that chooses pictures."""
-    count, seed = f"--{prefix}count", f"--{prefix}seed"
-    parser.add_argument(count, dest="count", type=int, default=64, metavar="N", help="pictures to choose (default: 64)")
-    parser.add_argument(seed, dest="seed", type=int, default=0, metavar="N", help="decides which (default: 0)")
+    parser.add_argument(
+        f"--{prefix}count", dest="count", type=int, default=count, metavar="N",
+        help=f"pictures to choose (default: {count})",
+    )  # fmt: skip
+    parser.add_argument(
+        f"--{prefix}seed", dest="seed", type=int, default=0, metavar="N", help="decides which (default: 0)"
+    )
     parser.add_argument("--image-key", metavar="KEY", help="what shards or archives call pictures, jpg for example")
     parser.add_argument("--label-key", metavar="KEY", help="what they call classes, cls for example")
 

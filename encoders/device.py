@@ -72,16 +72,13 @@ def round_by_sum(latent: torch.Tensor) -> torch.Tensor:
 class QuantisableEncoder(nn.Module):
     """The same network between real numbers, as quantisers want it: they put integers at both ends themselves.
 
-    Input (1, 3, H, W) float32, each pixel less ``shift``; output the latent less its median, (1, C, h, w) float32. The
-    shift moves pixels around zero, so that an error in a weight does not multiply a picture's brightness.
+    Input (1, 3, H, W) float32, pixels from 0 to 255; output the latent less its median, (1, C, h, w) float32.
     """
 
-    def __init__(
-        self, model: SplitModel, spec: ModelSpec, medians: npt.NDArray[np.float32], shift: float = 0.0
-    ) -> None:
+    def __init__(self, model: SplitModel, spec: ModelSpec, medians: npt.NDArray[np.float32]) -> None:
         super().__init__()
         layers = copy.deepcopy(model.encoder)
-        self.normalise = _fold_normalisation(layers, spec, shift)
+        self.normalise = _fold_normalisation(layers, spec)
         self.centre = _fold_medians(layers, medians)
         self.layers = layers
 
@@ -117,14 +114,14 @@ class _Affine(nn.Module):
         return x * self.scale + self.offset
 
 
-def _fold_normalisation(layers: nn.Sequential, spec: ModelSpec, shift: float = 0.0) -> nn.Module:
-    """((pixel + shift) / 255 - mean) / std, inside the first convolution if that has no padding.
+def _fold_normalisation(layers: nn.Sequential, spec: ModelSpec) -> nn.Module:
+    """(pixel / 255 - mean) / std, inside the first convolution if that has no padding.
 
     With padding it cannot be: the zeros around the picture are normalised zeros, which no pixel value equals.
     """
     mean, std = torch.tensor(spec.mean, dtype=torch.float64), torch.tensor(spec.std, dtype=torch.float64)
     scale = 1 / (255 * std)
-    offset = shift * scale - mean / std
+    offset = -mean / std
     first = layers[0]
     if not isinstance(first, nn.Conv2d) or any(map(bool, first.padding)) or first.groups != 1:
         return _Affine(scale, offset)

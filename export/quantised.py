@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from calibration import Pictures, Selection, choose
+from calibration import Pictures, choose
 from calibration.builtin import builtin
-from calibration.bundles import CHECKED
+from calibration.bundles import CHECKED, FITTED
 from calibration.refit import refit
 from encoders.checkpoint import CheckpointError
 from encoders.device import DeviceEncoder, QuantisableEncoder
@@ -23,7 +23,9 @@ from encoders.model import SplitModel
 from encoders.prior import medians, tables
 from export import drift
 from export.drift import Drift, DriftError
+from export.grid import on_grid
 from export.job import Job
+from export.ranges import before_gelu
 from export.sensitivity import convolutions, worst_first
 from export.targets import Plan
 from runtime import selftest
@@ -37,29 +39,37 @@ _NO_DATA = "  calibrated on built-in pictures: accuracy is not assured; give you
 
 @dataclass(frozen=True)
 class Data:
-    """Pictures to calibrate on, others to check on, and the right answers where they are known."""
+    """Pictures to learn from, others to check on, and the right answers where they are known."""
 
     chosen: Pictures
     calibrated: int
+    """How many the quantiser sees."""
+    fitted: int
+    """How many the tables see: these and more, since tables are made of rare events."""
     model: SplitModel | None
     """With a trained receiver, where labels can be used."""
 
     @property
-    def fitting(self) -> list[npt.NDArray[np.uint8]]:
-        """Seen by quantiser and tables."""
+    def calibrating(self) -> list[npt.NDArray[np.uint8]]:
+        """Seen by the quantiser."""
         return self.chosen.pixels[: self.calibrated]
+
+    @property
+    def fitting(self) -> list[npt.NDArray[np.uint8]]:
+        """Seen by the tables."""
+        return self.chosen.pixels[: self.fitted]
 
     @property
     def checking(self) -> list[npt.NDArray[np.uint8]]:
         """Seen by nobody before the cost is measured."""
-        return self.chosen.pixels[self.calibrated :]
+        return self.chosen.pixels[self.fitted :]
 
     @property
     def labels(self) -> list[int] | None:
         """Class indices of the checking pictures."""
         if self.model is None:
             return None
-        names, own = self.model.class_names, self.chosen.labels[self.calibrated :]
+        names, own = self.model.class_names, self.chosen.labels[self.fitted :]
         known = [names.index(each) if each in names else each for each in own if each is not None]
         usable = [each for each in known if isinstance(each, int) and 0 <= each < len(names)]
         return usable if len(usable) == len(own) else None
@@ -77,7 +87,7 @@ def encoder(job: Job) -> tuple[Manifest, tuple[str, ...]]:
         draft, found = _quantise(job, device, centre, data, reference)
     opened = Encoder.open(job.directory, threads=1)
     selftest.write(job.directory, opened, draw(SELFTEST_SEED, job.size))
-    provenance = {**data.chosen.provenance(), "count": data.calibrated}
+    provenance = {**data.chosen.provenance(), "count": data.calibrated, "fitted": data.fitted}
     notes = () if job.request.calibration else (_NO_DATA,)
     return replace(draft, parity=found.fields(), calibration=provenance), (*found.lines(), *notes)
 
@@ -86,11 +96,13 @@ def _data(job: Job) -> Data:
     wanted = job.request.calibration
     if wanted is None:
         chosen = builtin(2 * _BUILTIN, job.size)
-        return Data(chosen, _BUILTIN, None)
-    chosen = choose(Selection(wanted.data, wanted.count + CHECKED, wanted.seed, wanted.keys), job.size)
+        return Data(chosen, _BUILTIN, _BUILTIN, None)
+    most = max(wanted.count, FITTED) + CHECKED
+    chosen = choose(replace(wanted, count=most), job.size)
     if len(chosen.pixels) < 4:
         raise UsageError(f"{wanted.data} has {len(chosen.pixels)} pictures; calibration needs at least 4, better 64")
-    return Data(chosen, min(wanted.count, 3 * len(chosen.pixels) // 4), _with_receiver(job))
+    fitted = max(len(chosen.pixels) - CHECKED, 3 * len(chosen.pixels) // 4)
+    return Data(chosen, min(wanted.count, fitted), fitted, _with_receiver(job))
 
 
 def _with_receiver(job: Job) -> SplitModel | None:
@@ -121,17 +133,18 @@ def _quantise(
     job: Job, device: DeviceEncoder, centre: npt.NDArray[np.float32], data: Data, reference: Encoder
 ) -> tuple[Manifest, Drift]:
     """Convert, measure, and go on with one more layer in real numbers while the accuracy is not good enough."""
-    shift = job.target.shift
     recipe = job.request.recipe or next(iter(job.target.recipes))
-    network = QuantisableEncoder(job.loaded.model, job.loaded.spec, centre, shift).eval()
+    network = QuantisableEncoder(job.loaded.model, job.loaded.spec, centre).eval()
     layers = convolutions(network)
     kept = {0, len(layers) - 1} if recipe == "mixed" else set()
     plan = Plan(
-        network, device, _example(job, device), shift, data.fitting, recipe, frozenset(kept), len(layers), job.directory
+        network, device, _example(job, device), data.calibrating, recipe, frozenset(kept), len(layers), job.directory
     )
+    plan = replace(plan, gelu_inputs=before_gelu(network, plan.inputs()))
     expected = drift.symbols_of(reference, data.checking)
     suspects: list[int] | None = None
     while True:
+        plan = replace(plan, network=on_grid(network, plan.inputs(), plan.kept))
         draft, found = _attempt(job, plan, data, reference, expected)
         allowed = job.request.max_drop
         if allowed is None or found.drop is None or found.drop <= allowed:

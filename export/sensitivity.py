@@ -19,6 +19,12 @@ def convolutions(network: nn.Module) -> list[nn.Conv2d]:
     return [module for module in network.modules() if isinstance(module, nn.Conv2d)]
 
 
+def rounded(weight: torch.Tensor) -> torch.Tensor:
+    """A convolution's weights in int8, a scale for each output channel, as real numbers again."""
+    scale = weight.abs().amax(dim=(1, 2, 3), keepdim=True).clamp_min(1e-30) / 127
+    return (weight / scale).round() * scale
+
+
 @torch.no_grad()
 def worst_first(network: nn.Module, inputs: Iterable[npt.NDArray[np.float32]]) -> list[int]:
     """Indices of convolutions by the error that quantising each one alone leaves in the latent."""
@@ -40,8 +46,7 @@ class _quantised:  # noqa: N801  a context manager, named as its use reads
         self._layer, self._weight = layer, layer.weight.data
 
     def __enter__(self) -> None:
-        scale = self._weight.abs().amax(dim=(1, 2, 3), keepdim=True) / 127
-        self._layer.weight.data = (self._weight / scale).round() * scale
+        self._layer.weight.data = rounded(self._weight)
         self._hook = self._layer.register_forward_pre_hook(self._coarsen)
 
     def __exit__(self, *_: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 
 import numpy as np
@@ -16,8 +17,11 @@ from encoders.prior import medians
 from export import Request, export, parity, sensitivity
 from export.commands import main
 from export.drift import Drift, DriftError
+from export.grid import on_grid
+from export.ranges import before_gelu
 from export.targets import TARGETS
 from runtime import Bundle, Decoder, Encoder, Receiver, UnknownName, UsageError, WrongTable, engines, selftest
+from runtime.engines.openvino import openvino
 
 RECIPES = [(target.name, recipe) for target in TARGETS.values() for recipe in target.recipes]
 
@@ -35,6 +39,12 @@ def data(tmp_path_factory):
     path = tmp_path_factory.mktemp("data") / "pieces.npz"
     np.savez(path, images=np.stack(pixels), labels=np.array(labels))
     return Selection(str(path), 24)
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    """As a network takes them."""
+    return [p.transpose(2, 0, 1)[np.newaxis].astype(np.float32) for p in builtin(24, 224).pixels]
 
 
 @pytest.fixture(scope="module")
@@ -74,8 +84,45 @@ def test_bytes_in_and_symbols_out_without_a_second_rounding(target, quantised, p
 def test_a_larger_encoder_shrinks_to_less_than_a_third(target, quantised, pixels):
     manifest = Bundle.open(quantised(target, model="ours_n4")).manifest
     assert manifest.parity["file_int8"] <= 0.30 * manifest.parity["file_fp32"]
-    assert manifest.parity["agreement"] > 0.98
+    assert manifest.parity["agreement"] > 0.995
     assert manifest.bits < 0.27 * 32 * 623_552
+
+
+def test_openvino_keeps_sums_in_real_numbers_and_knows_its_sizes(quantised):
+    bundle = Bundle.open(quantised("openvino", model="ours_n4"))
+    model = openvino.Core().read_model(str(bundle.graph))
+    assert list(model.input(0).shape) == [1, 224, 224, 3] and list(model.output(0).shape) == [1, 64, 28, 28]
+    read = [op.input_value(0).get_node() for op in model.get_ordered_ops() if op.get_type_name() == "FakeQuantize"]
+    inner = [node.get_type_name() for node in read if node.get_type_name() != "Constant"]
+    # A picture, eight GELUs, the last sum, the latent: nothing between a convolution and its sum.
+    assert inner.count("Gelu") == 8 and len(inner) == 11
+    assert ">\n<" not in bundle.graph.read_text(encoding="utf-8")
+
+
+def test_weights_on_the_grid_make_up_for_what_they_lost(pictures):
+    """Of n0's error with rounded weights, most is a constant: the first layer's, times the brightness of pictures."""
+    loaded = load("ours_n0")
+    network = QuantisableEncoder(loaded.model, loaded.spec, medians(loaded.model.prior)).eval()
+    moved = on_grid(network, pictures[:12], kept={1})
+    first, last = sensitivity.convolutions(moved)
+    original = sensitivity.convolutions(network)
+    assert torch.equal(last.weight, original[1].weight) and torch.equal(last.bias, original[1].bias)
+    assert torch.allclose(first.weight, sensitivity.rounded(first.weight), rtol=0, atol=1e-9)
+    assert torch.equal(first.weight, sensitivity.rounded(original[0].weight))
+    naive = copy.deepcopy(network)
+    sensitivity.convolutions(naive)[0].weight.data = first.weight.data
+    with torch.no_grad():
+        others = [torch.from_numpy(p) for p in pictures[12:]]
+        lost, left = (sum((n(p) - network(p)).abs().mean() for p in others) for n in (naive, moved))
+    assert left < 0.7 * lost
+
+
+def test_what_gelu_ignores_takes_no_steps(pictures):
+    loaded = load("ours_n4")
+    network = QuantisableEncoder(loaded.model, loaded.spec, medians(loaded.model.prior)).eval()
+    found = before_gelu(network, pictures[:6])
+    assert sorted(found) == [1, 3, 5, 7]  # the first of each block; what the others put out goes into a sum
+    assert all(low == -4 and 1 < high < 40 for low, high in found.values())
 
 
 def test_tables_are_refitted_and_told_apart(quantised, make_bundle, photographs):
@@ -95,7 +142,7 @@ def test_tables_are_refitted_and_told_apart(quantised, make_bundle, photographs)
 def test_labels_give_the_accuracy(quantised):
     """Labelled by fp32 itself, which is therefore always right."""
     found = Bundle.open(quantised("onnx")).manifest.parity
-    assert found["labelled"] == found["pictures"] == 16 and found["top1_fp32"] == 100
+    assert found["labelled"] == found["pictures"] == 10 and found["top1_fp32"] == 100
     assert 80 <= found["top1_int8"] <= 100
 
 
@@ -131,7 +178,7 @@ def test_single_layers_can_go_back_on_every_target(target, kept, data, monkeypat
     assert np.abs(symbols - parity.eager_latent(eager, pixels[1])).max() < 2
 
 
-def test_worst_layers_are_found_by_their_effect():
+def test_worst_layers_are_found_by_their_effect(pictures):
     """One filter far larger than the others of its channel's range makes a layer coarse."""
     loaded = load("ours_n4")
     network = QuantisableEncoder(loaded.model, loaded.spec, medians(loaded.model.prior)).eval()
@@ -140,8 +187,7 @@ def test_worst_layers_are_found_by_their_effect():
     with torch.no_grad():
         layers[4].weight[:, 0, 0, 0] *= 300
     before = [layer.weight.clone() for layer in layers]
-    pictures = [p.transpose(2, 0, 1)[np.newaxis].astype(np.float32) for p in builtin(3, 224).pixels]
-    order = sensitivity.worst_first(network, pictures)
+    order = sensitivity.worst_first(network, pictures[:3])
     assert order[0] == 4 and sorted(order) == list(range(10))
     assert all(torch.equal(a, layer.weight) for a, layer in zip(before, layers, strict=True))
 
@@ -155,7 +201,7 @@ def test_without_data_it_warns_and_with_it_reports(tmp_path, data, capsys):
     )
     assert main([*words, "--calibration", data.data, "--calibration-count", "24"]) == 0
     out = capsys.readouterr().out
-    assert "not assured" not in out and "top-1 of 16" in out and "refitted tables" in out and "encode, 1 thread" in out
+    assert "not assured" not in out and "top-1 of 10" in out and "refitted tables" in out and "encode, 1 thread" in out
     assert main([*words, "--calibration", data.data, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)["bundles"][0]["parity"]
     assert told["ms_int8"] > 0 and told["file_int8"] < told["file_fp32"]

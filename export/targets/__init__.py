@@ -38,12 +38,10 @@ class Plan:
     """An encoder on its way to 8-bit integers."""
 
     network: nn.Module
-    """A :class:`encoders.device.QuantisableEncoder`."""
+    """A :class:`encoders.device.QuantisableEncoder`, its weights already rounded; see :mod:`export.grid`."""
     device: DeviceEncoder
     """The whole graph in real numbers, for recipes that quantise that; ``example`` is what it takes."""
     example: torch.Tensor
-    shift: float
-    """What is taken off each pixel before the network sees it: the zero point of its input."""
     pictures: Sequence[npt.NDArray[np.uint8]]
     """Real ones, (height, width, 3): they tell the ranges of activations."""
     recipe: str
@@ -51,12 +49,14 @@ class Plan:
     """Convolutions that stay in real numbers, counted from the picture on."""
     convolutions: int
     directory: Path
+    gelu_inputs: Mapping[int, tuple[float, float]] = field(default_factory=dict)
+    """Ranges to give to what convolutions put out that GELU alone reads; see :mod:`export.ranges`."""
     stem: str = "encoder"
 
     def inputs(self) -> Iterator[npt.NDArray[np.float32]]:
         """Each picture as the network takes it, (1, 3, height, width)."""
         for picture in self.pictures:
-            yield picture.transpose(2, 0, 1)[np.newaxis].astype(np.float32) - np.float32(self.shift)
+            yield picture.transpose(2, 0, 1)[np.newaxis].astype(np.float32)
 
     @property
     def integers_out(self) -> bool:
@@ -83,8 +83,6 @@ class TargetSpec:
     """How the device graph is phrased for this converter; see :class:`encoders.device.DeviceEncoder`."""
     recipes: Mapping[str, str] = field(default_factory=dict)
     """Ways to quantise -> what each means here; the first is the default."""
-    shift: float = 0.0
-    """Where the middle of an int8 picture lies, for converters that let it be chosen."""
 
     def load(self) -> Target:
         """Import the converter."""
@@ -105,7 +103,7 @@ TARGETS = {
         TargetSpec(
             "onnx", "export.targets.onnx", ".onnx",
             {"fp32": _FLOAT, "fp16": _HALF_STORED, "int8": _INT8}, ("encoder", "receiver"), ("onnx", "onnxruntime"),
-            {"fp32": 32, "fp16": 16}, recipes={"static": _STATIC, "mixed": _MIXED}, shift=114.0,
+            {"fp32": 32, "fp16": 16}, recipes={"static": _STATIC, "mixed": _MIXED},
         ),
         TargetSpec(
             "tflite", "export.targets.tflite", ".tflite",

@@ -14,7 +14,7 @@ from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
 )
 from executorch.exir import to_edge_transform_and_lower
 from torch import nn
-from torchao.quantization.pt2e import MovingAverageMinMaxObserver
+from torchao.quantization.pt2e import MovingAverageMinMaxObserver, PerChannelMinMaxObserver
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
 from encoders.device import round_by_sum
@@ -37,6 +37,9 @@ def quantise(plan: Plan) -> str:
     graph = torch.export.export(plan.network, (example,)).module()
     dynamic = plan.recipe == "dynamic"
     settings = get_symmetric_quantization_config(is_per_channel=True, is_dynamic=dynamic)
+    # The usual smallest step is coarser than a layer's that takes pixels up to 255.
+    fine = PerChannelMinMaxObserver.with_args(eps=2**-30)
+    settings = replace(settings, weight=replace(settings.weight, observer_or_fake_quant_ctr=fine))
     if not dynamic:
         # The usual observers cut more off than latents, which are made of rare values, can spare.
         observer = MovingAverageMinMaxObserver.with_args(eps=2**-12, averaging_constant=0.05)
@@ -75,10 +78,14 @@ class _FromPicture(nn.Module):
 
 
 def _quantiser(graph: Any, settings: Any, kept: frozenset[int]) -> Any:
-    convolutions = [node.name for node in graph.graph.nodes if "conv2d" in str(node.target)]
-    real = {convolutions[index] for index in kept}
+    convolutions = _convolutions(graph)
+    real = {convolutions[index].name for index in kept}
     quantiser = XNNPACKQuantizer().set_global(settings)
     return quantiser.set_filter_function(lambda node: node.name not in real) if real else quantiser
+
+
+def _convolutions(graph: Any) -> list[Any]:
+    return [node for node in graph.graph.nodes if "conv2d" in str(node.target)]
 
 
 def _pin_ends(prepared: Any, plan: Plan) -> None:
@@ -86,6 +93,7 @@ def _pin_ends(prepared: Any, plan: Plan) -> None:
     if plan.recipe == "dynamic":
         return
     observers = dict(prepared.named_modules())
+    places = {node: index for index, node in enumerate(_convolutions(prepared))}
     for node in prepared.graph.nodes:
         if node.op != "call_module" or "activation_post_process" not in str(node.target):
             continue
@@ -93,6 +101,8 @@ def _pin_ends(prepared: Any, plan: Plan) -> None:
             _pin(observers[node.target], -128)
         elif plan.integers_out and all(user.op == "output" for user in node.users):
             _pin(observers[node.target], 0)
+        elif node.args[0] in places and (bounds := plan.gelu_inputs.get(places[node.args[0]])):
+            observers[node.target].min_val, observers[node.target].max_val = map(torch.tensor, bounds)
 
 
 def _give_integers(converted: Any) -> None:

@@ -57,15 +57,17 @@ def quantise(plan: Plan) -> str:
         assert program is not None
         onnx.save(program.model_proto, real)
         quant_pre_process(str(real), str(prepared), skip_symbolic_shape=True)
-        convolutions = [node.name for node in onnx.load(prepared).graph.node if node.op_type == "Conv"]
-        pinned = {_PIXELS: [_scale_of_one(round(plan.shift))]}
+        convolutions = [node for node in onnx.load(prepared).graph.node if node.op_type == "Conv"]
+        pinned: dict[str, list[dict[str, Any]]] = {_PIXELS: [_scale_of_one(0)]}
+        for index, (low, high) in plan.gelu_inputs.items():
+            pinned[convolutions[index].output[0]] = [{"rmin": np.float32(low), "rmax": np.float32(high)}]
         if plan.integers_out:
             pinned[_LATENT] = [_scale_of_one(_MIDDLE)]
         with contextlib.redirect_stdout(io.StringIO()):  # it tells of every histogram
             quantize_static(
                 str(prepared), str(quantised), _Reader(plan.inputs()), quant_format=QuantFormat.QDQ, per_channel=True,
                 activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, op_types_to_quantize=["Conv"],
-                nodes_to_exclude=[convolutions[index] for index in sorted(plan.kept)],
+                nodes_to_exclude=[convolutions[index].name for index in sorted(plan.kept)],
                 calibrate_method=CalibrationMethod.Percentile,
                 extra_options={"TensorQuantOverrides": pinned, "CalibPercentile": _PERCENTILE},
             )  # fmt: skip
@@ -111,13 +113,7 @@ def _take_picture(graph: Any, plan: Plan) -> None:
     else:
         nodes = [helper.make_node("Transpose", [_PICTURE], ["planes"], perm=[0, 3, 1, 2])]
     if readers:  # a first layer in real numbers
-        shift = numpy_helper.from_array(np.array(plan.shift, np.float32), "shift")
-        graph.initializer.append(shift)
-        planes = nodes[0].output[0]
-        nodes += [
-            helper.make_node("Cast", [planes], ["real_planes"], to=TensorProto.FLOAT),
-            helper.make_node("Sub", ["real_planes", "shift"], [_PIXELS]),
-        ]
+        nodes.append(helper.make_node("Cast", [nodes[0].output[0]], [_PIXELS], to=TensorProto.FLOAT))
     for position, node in enumerate(nodes):
         graph.node.insert(position, node)
     height, width = plan.pictures[0].shape[:2]

@@ -69,11 +69,13 @@ def quantise(plan: Plan) -> str:
         calibration.calibrate({ends.signature: pictures}, recipe)
         ranges = calibration.get_model_qsvs()
         ranges[ends.input] = _range(0, 255)
+        ranges.update({names[index]: _range(*bounds) for index, bounds in plan.gelu_inputs.items()})
         # The last convolution's own output, and the same after its axes were moved.
         ranges[names[-1]] = ranges[ends.output] = _range(-128, 127)
         quantised = made.quantize(ranges).quantized_model
     model = flatbuffer_utils.read_model_from_bytearray(bytearray(quantised))
     _take_picture(model)
+    _forget_names(model)
     flatbuffer_utils.write_model(model, str(path))
     return path.name
 
@@ -85,8 +87,8 @@ def stored_bits(graph: Path) -> int:
     return sum(8 * len(model.buffers[index].data) for index in used if model.buffers[index].data is not None)
 
 
-def _range(low: int, high: int) -> dict[str, npt.NDArray[np.float32]]:
-    """A scale of one, from -128 or from 0 on."""
+def _range(low: float, high: float) -> dict[str, npt.NDArray[np.float32]]:
+    """As the calibrator would have noted it."""
     return {"min": np.full((1, 1, 1, 1), low, np.float32), "max": np.full((1, 1, 1, 1), high, np.float32)}
 
 
@@ -135,6 +137,15 @@ def _take_picture(model: Any) -> None:
     graph.inputs = [len(graph.tensors) - 1]
     for definition in model.signatureDefs:
         definition.inputs[0].tensorIndex = len(graph.tensors) - 1
+
+
+def _forget_names(model: Any) -> None:
+    """Inner tensors are named after where they come from, in as many bytes as a small layer's weights."""
+    graph = model.subgraphs[0]
+    ends = {*graph.inputs, *graph.outputs}
+    for index, tensor in enumerate(graph.tensors):
+        if index not in ends:
+            tensor.name = f"{index}".encode()
 
 
 def _store_half(path: Path) -> None:
