@@ -1,46 +1,71 @@
-"""Weights on the grid of 8-bit integers before any converter sees them.
+"""A network that has already suffered what 8 bits will do to it, and made up for it where a constant can.
 
-All converters round a convolution's weights to steps of a 127th of each output channel's largest. What that changes
-on average, calibration pictures tell; here it goes into the bias, so that only what varies around the average is lost.
-Most of it is the first layer's: pictures are far from zero on average, and each rounded weight multiplies their
-brightness.
+All converters round a convolution's weights to steps of a 127th of each output channel's largest, and its input to 256
+steps. Both move what it puts out, on average over pictures: rounded weights multiply the brightness of pictures, and
+of the many activations between -0.17 and 0 most are rounded to the same side. That average goes into the bias here,
+one convolution after another, so that only what varies around it is lost.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
 
+from export.ranges import Range, Ranges
 from export.sensitivity import convolutions, rounded
+
+_PICTURES = 16
 
 
 @torch.no_grad()
-def on_grid(network: nn.Module, inputs: Iterable[npt.NDArray[np.float32]], kept: Collection[int]) -> nn.Module:
+def on_grid(
+    network: nn.Module, inputs: Iterable[npt.NDArray[np.float32]], ranges: Ranges, kept: Collection[int]
+) -> nn.Module:
     """A copy of the network with weights that converters leave as they are; the kept convolutions stay."""
+    pictures = [torch.from_numpy(pixels) for pixels in islice(inputs, _PICTURES)]
     moved = copy.deepcopy(network)
-    layers = [layer for index, layer in enumerate(convolutions(moved)) if index not in kept]
-    losses: list[list[torch.Tensor]] = [[] for _ in layers]
-    exact = [layer.weight.data for layer in layers]
+    layers = convolutions(moved)
+    expected = _means(moved, layers, pictures)
+    hooks = []
+    for index, layer in enumerate(layers):
+        if index in kept:
+            continue
+        layer.weight.data = rounded(layer.weight.data)
+        if index in ranges.inputs:
+            hooks.append(layer.register_forward_pre_hook(_coarsen(ranges.inputs[index])))
+    for index, layer in enumerate(layers):
+        if index in kept:
+            continue
+        lost = expected[index] - _means(moved, [layer], pictures)[0]
+        layer.bias = nn.Parameter(lost if layer.bias is None else layer.bias.data + lost)
+    for hook in hooks:
+        hook.remove()
+    return moved
 
-    def note(place: int) -> Callable[[nn.Module, tuple[torch.Tensor], torch.Tensor], None]:
-        def hook(_: nn.Module, received: tuple[torch.Tensor], output: torch.Tensor) -> None:
-            coarse = layers[place]._conv_forward(received[0], rounded(exact[place]), layers[place].bias)
-            losses[place].append((output - coarse).mean(dim=(0, 2, 3)))
+
+def _coarsen(by: Range) -> Callable[[nn.Module, tuple[torch.Tensor]], torch.Tensor]:
+    return lambda _, received: by.coarse(received[0])
+
+
+def _means(network: nn.Module, layers: Sequence[nn.Module], pictures: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """What each output channel of these layers is on average."""
+    sums: list[torch.Tensor] = [torch.zeros(1) for _ in layers]
+
+    def note(place: int) -> Callable[[nn.Module, object, torch.Tensor], None]:
+        def hook(_: nn.Module, __: object, output: torch.Tensor) -> None:
+            sums[place] = sums[place] + output.mean(dim=(0, 2, 3))
 
         return hook
 
     hooks = [layer.register_forward_hook(note(place)) for place, layer in enumerate(layers)]
-    for pixels in inputs:
-        moved(torch.from_numpy(pixels))
+    for picture in pictures:
+        network(picture)
     for hook in hooks:
         hook.remove()
-    for layer, weight, loss in zip(layers, exact, losses, strict=True):
-        bias = torch.zeros(layer.out_channels) if layer.bias is None else layer.bias.data
-        layer.weight.data = rounded(weight)
-        layer.bias = nn.Parameter(bias + torch.stack(loss).mean(dim=0))
-    return moved
+    return [total / len(pictures) for total in sums]

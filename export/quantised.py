@@ -25,7 +25,7 @@ from export import drift
 from export.drift import Drift, DriftError
 from export.grid import on_grid
 from export.job import Job
-from export.ranges import before_gelu
+from export.ranges import find
 from export.sensitivity import convolutions, worst_first
 from export.targets import Plan
 from runtime import selftest
@@ -140,11 +140,11 @@ def _quantise(
     plan = Plan(
         network, device, _example(job, device), data.calibrating, recipe, frozenset(kept), len(layers), job.directory
     )
-    plan = replace(plan, gelu_inputs=before_gelu(network, plan.inputs()))
+    plan = replace(plan, ranges=find(network, plan.inputs()))
     expected = drift.symbols_of(reference, data.checking)
     suspects: list[int] | None = None
     while True:
-        plan = replace(plan, network=on_grid(network, plan.inputs(), plan.kept))
+        plan = replace(plan, network=on_grid(network, plan.inputs(), plan.ranges, plan.kept))
         draft, found = _attempt(job, plan, data, reference, expected)
         allowed = job.request.max_drop
         if allowed is None or found.drop is None or found.drop <= allowed:

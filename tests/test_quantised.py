@@ -14,11 +14,11 @@ from calibration.builtin import builtin
 from encoders.device import DeviceEncoder, QuantisableEncoder
 from encoders.loading import load
 from encoders.prior import medians
-from export import Request, export, parity, sensitivity
+from export import Request, export, parity, ranges, sensitivity
 from export.commands import main
 from export.drift import Drift, DriftError
 from export.grid import on_grid
-from export.ranges import before_gelu
+from export.ranges import Ranges
 from export.targets import TARGETS
 from runtime import Bundle, Decoder, Encoder, Receiver, UnknownName, UsageError, WrongTable, engines, selftest
 from runtime.engines.openvino import openvino
@@ -103,7 +103,7 @@ def test_weights_on_the_grid_make_up_for_what_they_lost(pictures):
     """Of n0's error with rounded weights, most is a constant: the first layer's, times the brightness of pictures."""
     loaded = load("ours_n0")
     network = QuantisableEncoder(loaded.model, loaded.spec, medians(loaded.model.prior)).eval()
-    moved = on_grid(network, pictures[:12], kept={1})
+    moved = on_grid(network, pictures[:12], Ranges(), kept={1})
     first, last = sensitivity.convolutions(moved)
     original = sensitivity.convolutions(network)
     assert torch.equal(last.weight, original[1].weight) and torch.equal(last.bias, original[1].bias)
@@ -117,12 +117,39 @@ def test_weights_on_the_grid_make_up_for_what_they_lost(pictures):
     assert left < 0.7 * lost
 
 
-def test_what_gelu_ignores_takes_no_steps(pictures):
+def test_ranges_hold_zero_and_spend_nothing_on_what_gelu_ignores(pictures):
     loaded = load("ours_n4")
     network = QuantisableEncoder(loaded.model, loaded.spec, medians(loaded.model.prior)).eval()
-    found = before_gelu(network, pictures[:6])
-    assert sorted(found) == [1, 3, 5, 7]  # the first of each block; what the others put out goes into a sum
-    assert all(low == -4 and 1 < high < 40 for low, high in found.values())
+    found = ranges.find(network, pictures[:6])
+    assert list(found.inputs) == list(range(1, 10)) and list(found.outputs) == list(range(10))
+    for each in (*found.inputs.values(), *found.outputs.values()):
+        zero = -255 * each.low / (each.high - each.low)
+        assert zero == pytest.approx(round(zero), abs=1e-6) and 0 <= round(zero) <= 255
+    bent = {index for index, each in found.outputs.items() if -4.5 < each.low <= -4}
+    assert bent == {1, 3, 5, 7}  # the first of each block; what the others put out goes into a sum
+    assert all(-0.5 < found.inputs[index].low <= -0.17 for index in range(1, 9))  # GELU's least
+
+
+def test_a_constant_loss_of_activations_is_made_up_for(pictures):
+    """Coarse steps round the many values between -0.17 and 0 to one side; the next bias takes that away."""
+    loaded = load("ours_n4")
+    network = QuantisableEncoder(loaded.model, loaded.spec, medians(loaded.model.prior)).eval()
+    coarse = Ranges({index: ranges.Range.around(-0.17, 24) for index in range(1, 9)})
+    moved = on_grid(network, pictures[::2], coarse, kept=())
+    weights = on_grid(network, pictures[::2], Ranges(), kept=())
+    errors = []
+    for candidate in (weights, moved):
+        layers = sensitivity.convolutions(candidate)
+        hooks = [
+            layers[i].register_forward_pre_hook(lambda _, read, r=r: r.coarse(read[0]))
+            for i, r in coarse.inputs.items()
+        ]
+        with torch.no_grad():
+            off = torch.stack([candidate(p) - network(p) for p in map(torch.from_numpy, pictures[1::2])])
+        errors.append(off.mean(dim=(0, 1, 3, 4)).abs().max())
+        for hook in hooks:
+            hook.remove()
+    assert errors[1] < 0.7 * errors[0]
 
 
 def test_tables_are_refitted_and_told_apart(quantised, make_bundle, photographs):

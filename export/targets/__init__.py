@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from encoders.device import DeviceEncoder
+from export.ranges import Ranges
 from runtime.errors import UnknownName, UsageError
 
 
@@ -49,8 +50,8 @@ class Plan:
     """Convolutions that stay in real numbers, counted from the picture on."""
     convolutions: int
     directory: Path
-    gelu_inputs: Mapping[int, tuple[float, float]] = field(default_factory=dict)
-    """Ranges to give to what convolutions put out that GELU alone reads; see :mod:`export.ranges`."""
+    ranges: Ranges = field(default_factory=Ranges)
+    """Of all activations, for recipes that do not find them while they run."""
     stem: str = "encoder"
 
     def inputs(self) -> Iterator[npt.NDArray[np.float32]]:

@@ -14,7 +14,7 @@ from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
 )
 from executorch.exir import to_edge_transform_and_lower
 from torch import nn
-from torchao.quantization.pt2e import MovingAverageMinMaxObserver, PerChannelMinMaxObserver
+from torchao.quantization.pt2e import MinMaxObserver, PerChannelMinMaxObserver
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
 from encoders.device import round_by_sum
@@ -41,14 +41,12 @@ def quantise(plan: Plan) -> str:
     fine = PerChannelMinMaxObserver.with_args(eps=2**-30)
     settings = replace(settings, weight=replace(settings.weight, observer_or_fake_quant_ctr=fine))
     if not dynamic:
-        # The usual observers cut more off than latents, which are made of rare values, can spare.
-        observer = MovingAverageMinMaxObserver.with_args(eps=2**-12, averaging_constant=0.05)
-        averaged = replace(settings.input_activation, observer_or_fake_quant_ctr=observer)
-        settings = replace(settings, input_activation=averaged, output_activation=averaged)
+        observer = MinMaxObserver.with_args(eps=2**-12)  # one whose numbers can be set
+        settable = replace(settings.input_activation, observer_or_fake_quant_ctr=observer)
+        settings = replace(settings, input_activation=settable, output_activation=settable)
     prepared = prepare_pt2e(graph, _quantiser(graph, settings, plan.kept))
-    for pixels in plan.inputs():
-        prepared(torch.from_numpy(pixels))
-    _pin_ends(prepared, plan)
+    prepared(example)
+    _set_ranges(prepared, plan)
     converted = convert_pt2e(prepared)
     if plan.integers_out:
         _give_integers(converted)
@@ -78,22 +76,25 @@ class _FromPicture(nn.Module):
 
 
 def _quantiser(graph: Any, settings: Any, kept: frozenset[int]) -> Any:
+    """All in 8 bits but what is kept, and residual sums: a stream that is rounded at each costs accuracy."""
     convolutions = _convolutions(graph)
     real = {convolutions[index].name for index in kept}
-    quantiser = XNNPACKQuantizer().set_global(settings)
-    return quantiser.set_filter_function(lambda node: node.name not in real) if real else quantiser
+    real |= {node.name for node in graph.graph.nodes if "aten.add" in str(node.target)}
+    return XNNPACKQuantizer().set_global(settings).set_filter_function(lambda node: node.name not in real)
 
 
 def _convolutions(graph: Any) -> list[Any]:
     return [node for node in graph.graph.nodes if "conv2d" in str(node.target)]
 
 
-def _pin_ends(prepared: Any, plan: Plan) -> None:
-    """Steps of one: from -128 on for what comes in, around 0 for what goes out."""
+def _set_ranges(prepared: Any, plan: Plan) -> None:
+    """Steps of one at the ends, from -128 on for what comes in, around 0 for what goes out; the plan's in between."""
     if plan.recipe == "dynamic":
         return
     observers = dict(prepared.named_modules())
-    places = {node: index for index, node in enumerate(_convolutions(prepared))}
+    layers = _convolutions(prepared)
+    ranges = {layers[index]: r for index, r in plan.ranges.outputs.items()}
+    ranges |= {layers[index].args[0]: r for index, r in plan.ranges.inputs.items()}
     for node in prepared.graph.nodes:
         if node.op != "call_module" or "activation_post_process" not in str(node.target):
             continue
@@ -101,8 +102,8 @@ def _pin_ends(prepared: Any, plan: Plan) -> None:
             _pin(observers[node.target], -128)
         elif plan.integers_out and all(user.op == "output" for user in node.users):
             _pin(observers[node.target], 0)
-        elif node.args[0] in places and (bounds := plan.gelu_inputs.get(places[node.args[0]])):
-            observers[node.target].min_val, observers[node.target].max_val = map(torch.tensor, bounds)
+        elif (found := ranges.get(node.args[0]) or ranges.get(node)) is not None:
+            observers[node.target].min_val, observers[node.target].max_val = map(torch.tensor, (found.low, found.high))
 
 
 def _give_integers(converted: Any) -> None:

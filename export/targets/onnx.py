@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import tempfile
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import numpy.typing as npt
 import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
-from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import nn
 
@@ -23,8 +22,6 @@ from export.targets import Plan
 _PICTURE, _PIXELS, _LATENT, _SYMBOLS = "picture", "pixels", "latent", "symbols"
 #: Zero of unsigned symbols.
 _MIDDLE = 128
-#: Of an activation's values, those that its range holds: the rarest would make the steps of all others coarser.
-_PERCENTILE = 99.995
 
 
 def convert(module: nn.Module, example: torch.Tensor, precision: str, directory: Path, stem: str) -> str:
@@ -59,18 +56,18 @@ def quantise(plan: Plan) -> str:
         quant_pre_process(str(real), str(prepared), skip_symbolic_shape=True)
         convolutions = [node for node in onnx.load(prepared).graph.node if node.op_type == "Conv"]
         pinned: dict[str, list[dict[str, Any]]] = {_PIXELS: [_scale_of_one(0)]}
-        for index, (low, high) in plan.gelu_inputs.items():
-            pinned[convolutions[index].output[0]] = [{"rmin": np.float32(low), "rmax": np.float32(high)}]
+        for places, ends in ((plan.ranges.outputs, "output"), (plan.ranges.inputs, "input")):
+            for index, r in places.items():
+                name = getattr(convolutions[index], ends)[0]
+                pinned[name] = [{"rmin": np.float32(r.low), "rmax": np.float32(r.high)}]
         if plan.integers_out:
             pinned[_LATENT] = [_scale_of_one(_MIDDLE)]
-        with contextlib.redirect_stdout(io.StringIO()):  # it tells of every histogram
-            quantize_static(
-                str(prepared), str(quantised), _Reader(plan.inputs()), quant_format=QuantFormat.QDQ, per_channel=True,
-                activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8, op_types_to_quantize=["Conv"],
-                nodes_to_exclude=[convolutions[index].name for index in sorted(plan.kept)],
-                calibrate_method=CalibrationMethod.Percentile,
-                extra_options={"TensorQuantOverrides": pinned, "CalibPercentile": _PERCENTILE},
-            )  # fmt: skip
+        quantize_static(
+            str(prepared), str(quantised), _Reader(islice(plan.inputs(), 1)), quant_format=QuantFormat.QDQ,
+            per_channel=True, activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
+            op_types_to_quantize=["Conv"], nodes_to_exclude=[convolutions[index].name for index in sorted(plan.kept)],
+            extra_options={"TensorQuantOverrides": pinned},
+        )  # fmt: skip
         model = onnx.load(quantised)
     _take_picture(model.graph, plan)
     if plan.integers_out:
