@@ -10,7 +10,7 @@ PHOTO = $(shell $(PY) -c "import importlib.util, pathlib; print(pathlib.Path(imp
 
 setup: $(READY)
 
-$(READY): pyproject.toml setup.py runtime/coder/range_coder.c
+$(READY): pyproject.toml setup.py $(wildcard runtime/coder/*.[ch])
 	@echo "Setting up .venv (once; a few minutes, about 7 GB)"
 	@test -x $(PY) || $(PYTHON) -m venv .venv
 	@$(PY) -m pip install --quiet --disable-pip-version-check -e '.[export,dev]'

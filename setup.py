@@ -8,7 +8,8 @@ setup(
         # falls back to constriction or to pure Python.
         Extension(
             "runtime.coder._range_coder",
-            sources=["runtime/coder/range_coder.c"],
+            sources=["runtime/coder/plain.c", "runtime/coder/context.c"],
+            depends=["runtime/coder/range.h"],
             extra_compile_args=["-O3"],
             optional=True,
         )

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from calibration.choice import Selection, choose
-from calibration.refit import refit
+from calibration.refit import fitted as fit
 from runtime import codecs, selftest
 from runtime.bundle import MANIFEST, SELFTEST, seal, staging, write_tables
 from runtime.encoder import Encoder
@@ -29,6 +29,7 @@ class Refitted:
     """What came of it; bytes are payload bytes of a picture, on pictures that the tables were not fitted to."""
 
     table_id: str
+    codec: str
     fitted: int
     checked: int
     bytes_before: float
@@ -36,7 +37,7 @@ class Refitted:
     skipped: tuple[str, ...]
 
 
-def refit_bundle(bundle: Path, data: Selection, output: Path) -> Refitted:
+def refit_bundle(bundle: Path, data: Selection, output: Path, codec: str = "context") -> Refitted:
     """Write a copy of an encoder bundle whose tables are fitted to its symbols on these pictures."""
     encoder = Encoder.open(bundle)
     manifest, before = encoder.bundle.manifest, encoder.bundle.tables
@@ -47,22 +48,21 @@ def refit_bundle(bundle: Path, data: Selection, output: Path) -> Refitted:
     if len(symbols) < 4:
         raise UsageError(f"{data.data} has {len(symbols)} pictures; fitting needs at least 4, better 64")
     fitted = min(data.count, max(len(symbols) - CHECKED, 3 * len(symbols) // 4))
-    after = refit(before, symbols[:fitted])
+    kind, after = fit(codec, replace(before, contexts=None), symbols[:fitted])
 
-    def mean_bytes(tables: Tables) -> float:
-        codec = codecs.make(manifest.codec, tables, None)
-        return statistics.fmean(len(codec.encode(each)) for each in symbols[fitted:])
+    def mean_bytes(kind: str, tables: Tables) -> float:
+        made = codecs.make(kind, tables, None)
+        return statistics.fmean(len(made.encode(each).body) for each in symbols[fitted:])
 
-    result = Refitted(
-        after.id.hex(), fitted, len(symbols) - fitted, mean_bytes(before), mean_bytes(after), chosen.skipped
-    )
+    sizes = mean_bytes(manifest.codec, before), mean_bytes(kind, after)
+    result = Refitted(after.id.hex(), codec, fitted, len(symbols) - fitted, *sizes, chosen.skipped)
     with staging(output) as directory:
         shutil.copytree(bundle, directory, dirs_exist_ok=True, ignore=shutil.ignore_patterns(MANIFEST))
         write_tables(directory, after)
         with (directory / "README.md").open("a", encoding="utf-8") as card:
             card.write(f"\nIts tables were fitted to the symbols of {fitted} pictures; table id {result.table_id}.\n")
         provenance = {**chosen.provenance(), "count": fitted}
-        changed = replace(manifest, calibration={**(manifest.calibration or {}), "tables": provenance})
+        changed = replace(manifest, codec=kind, calibration={**(manifest.calibration or {}), "tables": provenance})
         seal(directory, changed)
         picture = np.asarray(Image.open(directory / SELFTEST / selftest.PICTURE).convert("RGB"))
         selftest.write(directory, Encoder.open(directory), picture)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from calibration.bundles import FITTED, refit_bundle
 from calibration.choice import Selection, choose
+from calibration.refit import CODECS
 from calibration.sources import SOURCES, Keys
 from runtime import cli
 from runtime.cli import Report
@@ -29,6 +30,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m calibration")
     refit.add_argument("data", metavar="DATA", help="pictures like those it will see; as for inspect")
     refit.add_argument("-o", "--output", type=Path, required=True, metavar="BUNDLE", help="the bundle to write")
     add_selection_arguments(refit, count=FITTED)
+    refit.add_argument("--codec", choices=tuple(CODECS), default="context", help="way to code (default: context)")
     refit.set_defaults(command=_refit)
     for subparser in (inspect, refit):
         cli.common(subparser)
@@ -54,10 +56,10 @@ def selection(data: str, args: argparse.Namespace) -> Selection:
 
 
 def _refit(args: argparse.Namespace) -> Report:
-    done = refit_bundle(args.bundle, selection(args.data, args), args.output)
+    done = refit_bundle(args.bundle, selection(args.data, args), args.output, args.codec)
     saved = 100 * (1 - done.bytes_after / done.bytes_before)
     lines = [
-        f"{args.output}: tables fitted to {done.fitted} pictures; table id {done.table_id}",
+        f"{args.output}: {done.codec} tables fitted to {done.fitted} pictures; table id {done.table_id}",
         f"{done.bytes_before:.1f} payload bytes a picture before, {done.bytes_after:.1f} after ({saved:.1f} % saved), "
         f"on {done.checked} others",
         f"receivers need it: --tables {args.output}",

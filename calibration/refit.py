@@ -12,9 +12,14 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from calibration import contexts
+from runtime.errors import UnknownName
 from runtime.tables import FLAG_BOUND, TOTAL, Tables, integer_weights
 
 Symbols = npt.NDArray[np.int32]
+
+#: What people call the ways to code -> their names in manifests.
+CODECS = {"plain": "factorized", "context": "context"}
 
 #: How many observations the prior is worth; which of these, the data decide.
 _STRENGTHS = (1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0)
@@ -35,6 +40,14 @@ def refit(tables: Tables, pictures: Sequence[Symbols]) -> Tables:
         share = (silent + _FLAG_STRENGTH * before) / (len(pictures) + _FLAG_STRENGTH)
         flags.append(round(float(np.clip(share, FLAG_BOUND, 1 - FLAG_BOUND)) * TOTAL))
     return Tables.build(rows, tables.low, flags, tables.medians)
+
+
+def fitted(codec: str, tables: Tables, pictures: Sequence[Symbols]) -> tuple[str, Tables]:
+    """Tables for ``plain`` or ``context`` coding of such symbols, and the codec's name in a manifest."""
+    if codec not in CODECS:
+        raise UnknownName("codec", codec, CODECS)
+    own = refit(tables, pictures)
+    return CODECS[codec], contexts.fit(own, pictures) if codec == "context" else own
 
 
 def _counts(tables: Tables, symbols: Symbols) -> list[npt.NDArray[np.float64]]:

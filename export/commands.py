@@ -34,6 +34,9 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m export") -> i
     parser.add_argument("--calibration", metavar="DATA", help="real pictures: a folder, .npz, or tar shards, s3:// too")
     add_selection_arguments(parser, "calibration-")
     parser.add_argument("--recipe", metavar="R", help="how int8 is made: static, dynamic or mixed")
+    parser.add_argument(
+        "--codec", choices=("plain", "context"), help="context where --calibration is given, else plain"
+    )
     parser.add_argument("--max-drop", type=float, metavar="POINTS", help="of top-1, that int8 may cost; layers go back")
     parser.add_argument("--output", type=Path, metavar="DIR", help="bundle directory; with --target all, its parent")
     cli.common(parser)
@@ -63,12 +66,14 @@ def _run(args: argparse.Namespace) -> Report:
     names = able if args.target == "all" and able else [args.target]
     for name in names:
         check_pair(spec(name), args.precision, args.side, args.recipe)
+    if args.codec == "context" and (args.side != "encoder" or not args.calibration):
+        raise UsageError("--codec context is fitted to an encoder's symbols: give pictures with --calibration")
     report = Report(data={"bundles": []})
     for name in progress(names, "exporting"):
         request = Request(
             args.model, name, args.precision, args.side, args.checkpoint, args.weights, args.size,
-            selection(args.calibration, args) if args.calibration else None, args.recipe, args.max_drop,
-            debug=args.debug,
+            selection(args.calibration, args) if args.calibration else None, args.recipe, args.codec,
+            args.max_drop, debug=args.debug,
         )  # fmt: skip
         if args.output:
             output = args.output / request.destination.name if args.target == "all" else args.output
@@ -97,16 +102,15 @@ def _add(report: Report, made: Exported, others: str) -> None:
     if not report.lines:
         report.lines.append(f"{manifest.model} {manifest.side}, weights: {manifest.weights}{others}")
     parity = manifest.parity
-    if made.notes:
-        checked = "\n".join(made.notes)
+    if "bytes_int8" in parity:
+        checked = ""
     elif "agreement" in parity:
         pictures = f"{parity['pictures']} {parity['kind']} pictures"
         checked = f"{100 * parity['agreement']:.3f} % of symbols equal to PyTorch's on {pictures}"
     else:
         checked = f"logits within {parity['largest_difference']:.1g} of PyTorch's"
-    first, _, rest = checked.partition("\n")
-    report.lines.append(f"{made.path}  {made.file_bytes / 1e6:.2f} MB  {first}")
-    report.lines += rest.splitlines()
+    first, *rest = [checked, *made.notes] if checked else made.notes
+    report.lines += [f"{made.path}  {made.file_bytes / 1e6:.2f} MB  {first}", *rest]
     report.data["bundles"].append(
         {"path": str(made.path), "target": manifest.target, "graph_bytes": made.file_bytes, "parity": parity,
          "weights": manifest.weights}

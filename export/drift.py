@@ -46,6 +46,8 @@ class Drift:
     """With the prior's tables."""
     bytes_refit: float
     """With tables fitted to the int8 encoder's own symbols."""
+    bytes_context: float | None
+    """With contexts fitted to them, where that was wanted."""
     file_fp32: int
     file_int8: int
     ms_fp32: float
@@ -71,6 +73,8 @@ class Drift:
             ("payload, prior's tables", f"{self.bytes_fp32:.1f} B", f"{self.bytes_int8:.1f} B"),
             ("payload, refitted tables", "", f"{self.bytes_refit:.1f} B"),
         ]
+        if self.bytes_context is not None:
+            rows.append(("payload, contexts", "", f"{self.bytes_context:.1f} B"))
         if self.top1_fp32 is not None:
             rows.append((f"top-1 of {self.labelled}", f"{self.top1_fp32:.2f} %", f"{self.top1_int8:.2f} %"))
         width = max(len(row[0]) for row in rows)
@@ -94,7 +98,7 @@ def symbols_of(encoder: Encoder, pictures: Sequence[Pixels]) -> list[Symbols]:
 def mean_bytes(tables: Tables, codec: str, symbols: Sequence[Symbols]) -> float:
     """Payload bytes of a picture under these tables."""
     made = codecs.make(codec, tables, None)
-    return statistics.fmean(len(made.encode(each)) for each in symbols)
+    return statistics.fmean(len(made.encode(each).body) for each in symbols)
 
 
 def interleaved_ms(first: Encoder, second: Encoder, pictures: Sequence[Pixels]) -> tuple[float, float]:

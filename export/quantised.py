@@ -14,7 +14,7 @@ import torch
 from calibration import Pictures, choose
 from calibration.builtin import builtin
 from calibration.bundles import CHECKED, FITTED
-from calibration.refit import refit
+from calibration.refit import fitted
 from encoders.checkpoint import CheckpointError
 from encoders.device import DeviceEncoder, QuantisableEncoder
 from encoders.drawn import SELFTEST_SEED, draw
@@ -176,7 +176,9 @@ def _attempt(
         graph_output={**draft.graph_output, "dtype": opened.graph_dtype(data.checking[0])},
     )
     actual = drift.symbols_of(opened, data.checking)
-    fitted = refit(prior, drift.symbols_of(opened, data.fitting))
+    learnt = drift.symbols_of(opened, data.fitting)
+    _, plain = fitted("plain", prior, learnt)
+    kind, tables = fitted(job.request.coding, prior, learnt)
     differences = np.abs(np.stack(actual) - np.stack(expected))
     labels, before, after = data.labels, None, None
     if labels is not None and data.model is not None:
@@ -193,7 +195,8 @@ def _attempt(
         largest_difference=int(differences.max()),
         bytes_fp32=drift.mean_bytes(prior, draft.codec, expected),
         bytes_int8=drift.mean_bytes(prior, draft.codec, actual),
-        bytes_refit=drift.mean_bytes(fitted, draft.codec, actual),
+        bytes_refit=drift.mean_bytes(plain, draft.codec, actual),
+        bytes_context=drift.mean_bytes(tables, kind, actual) if tables.contexts else None,
         file_fp32=_graph_bytes(reference.bundle.graph),
         file_int8=_graph_bytes(opened.bundle.graph),
         ms_fp32=ms_fp32,
@@ -202,7 +205,8 @@ def _attempt(
         top1_fp32=before,
         top1_int8=after,
     )
-    write_tables(job.directory, fitted)
+    write_tables(job.directory, tables)
+    draft = replace(draft, codec=kind)
     seal(job.directory, draft)
     return draft, found
 

@@ -27,10 +27,17 @@ class Request:
     """Real pictures to compare artifact and PyTorch on; drawn ones serve where it is None."""
     recipe: str | None = None
     """Way to quantise; the target's default where it is None."""
+    codec: str | None = None
+    """``plain`` or ``context``; context where there are pictures to fit it to, if it is None."""
     max_drop: float | None = None
     """Points of top-1 that quantisation may cost."""
     output: Path | None = None
     debug: bool = False
+
+    @property
+    def coding(self) -> str:
+        """How symbols are coded."""
+        return self.codec or ("context" if self.calibration and self.side == "encoder" else "plain")
 
     @property
     def destination(self) -> Path:

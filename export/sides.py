@@ -19,7 +19,7 @@ from calibration import choose
 from encoders.device import DeviceEncoder, DeviceReceiver
 from encoders.drawn import SELFTEST_SEED, draw
 from encoders.prior import medians
-from export import parity, quantised
+from export import coding, parity, quantised
 from export.job import Job, end
 from runtime import selftest
 from runtime.bundle import Manifest, seal
@@ -46,8 +46,11 @@ def encoder(job: Job) -> tuple[Manifest, tuple[str, ...]]:
     eager = DeviceEncoder(model, spec, centre).eval()
     opened = Encoder.open(job.directory)
     measured = parity.measure(opened, eager, pictures, kind, precision)
-    selftest.write(job.directory, opened, draw(SELFTEST_SEED, job.size))
-    return replace(draft, parity=measured.fields(), calibration=provenance), ()
+    checked = replace(draft, parity=measured.fields(), calibration=provenance)
+    coded, notes = coding.fit(job, checked, opened)
+    seal(job.directory, coded)
+    selftest.write(job.directory, Encoder.open(job.directory), draw(SELFTEST_SEED, job.size))
+    return coded, notes
 
 
 def receiver(job: Job) -> tuple[Manifest, tuple[str, ...]]:

@@ -92,9 +92,9 @@ class Encoder:
         prepared = perf_counter()
         symbols = self._run(pixels)
         computed = perf_counter()
-        body = self._codec.encode(symbols)
+        body, plain = self._codec.encode(symbols)
         coded = perf_counter()
-        data = payload.pack(payload.Payload(self._table_id, body, self._grid))
+        data = payload.pack(payload.Payload(self._table_id, body, self._grid, plain))
         stamps = (begin, prepared, computed, coded, perf_counter())
         self.last_timing = Timing(*(1e3 * (b - a) for a, b in zip(stamps, stamps[1:], strict=False)))
         return data
@@ -124,6 +124,7 @@ class Decoder:
         self.bundle = bundles[0]
         self._tables = {b.tables.id: b.tables for b in bundles}
         self._codecs = {b.tables.id: codecs.make(b.manifest.codec, b.tables, coder) for b in reversed(bundles)}
+        self._contexts = any(table.contexts for table in self._tables.values())
 
     @classmethod
     def open(cls, bundle: BundlePath, coder: str | None = None, tables: Sequence[BundlePath] = ()) -> Decoder:
@@ -141,5 +142,6 @@ class Decoder:
 
     def _decode(self, data: bytes) -> tuple[bytes, Symbols]:
         manifest = self.bundle.manifest
-        parts = payload.unpack(data, self._codecs, manifest.limits)
-        return parts.table_id, self._codecs[parts.table_id].decode(parts.body, parts.grid or manifest.nominal_grid)
+        parts = payload.unpack(data, self._codecs, manifest.limits, context=self._contexts)
+        codec, grid = self._codecs[parts.table_id], parts.grid or manifest.nominal_grid
+        return parts.table_id, codec.decode(parts.body, grid, parts.plain)

@@ -64,10 +64,10 @@ def run(encoder: Encoder) -> SelfTest:
         raise BundleError(f"{folder} is incomplete: {why}; export the bundle again") from why
     decoded = Decoder([bundle], encoder.coder).symbols(stored)
     codec = codecs.make(bundle.manifest.codec, bundle.tables, encoder.coder)
-    parts = payload.unpack(stored, [bundle.tables.id], bundle.manifest.limits)
+    parts = payload.unpack(stored, [bundle.tables.id], bundle.manifest.limits, context=True)
     return SelfTest(
         decoded=np.array_equal(decoded, expected),
-        encoded=codec.encode(expected) == parts.body,
+        encoded=codec.encode(expected) == (parts.body, parts.plain),
         agreement=float(np.mean(encoder.symbols(picture) == expected)),
         required=LEAST_AGREEMENT.get(bundle.manifest.precision, _LEAST_OTHERWISE),
     )

@@ -17,6 +17,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from runtime.contexts import Contexts
 from runtime.errors import TablesError
 
 PRECISION = 24
@@ -60,6 +61,8 @@ class Tables:
     low: npt.NDArray[np.int32]
     zero_weight: npt.NDArray[np.uint32]
     medians: npt.NDArray[np.float32]
+    contexts: Contexts | None = None
+    """Further tables of each channel, for the context codec; the plain ones stay beside them."""
 
     def __post_init__(self) -> None:
         expected = {"weights": "u4", "bins": "u4", "low": "i4", "zero_weight": "u4", "medians": "f4"}
@@ -89,6 +92,9 @@ class Tables:
             raise TablesError(f"all-zero weights must lie between 1 and 2^{PRECISION} - 1")
         if not np.all(np.isfinite(self.medians)):
             raise TablesError("medians must be finite")
+        for row in self.context_rows:
+            if row is not None and (row.min() < 1 or np.any(row.sum(axis=1, dtype=np.int64) != TOTAL)):
+                raise TablesError(f"each context's weights must be at least 1 and sum to 2^{PRECISION}")
 
     @classmethod
     def build(
@@ -118,6 +124,11 @@ class Tables:
         """Where each channel's weights begin, and after the last one where they end."""
         return np.concatenate([[0], np.cumsum(self.bins.astype(np.int64))])
 
+    @cached_property
+    def context_rows(self) -> list[npt.NDArray[np.uint32] | None]:
+        """The tables (contexts, bins) of each channel that has contexts."""
+        return self.contexts.rows(self.bins) if self.contexts else [None] * self.channels
+
     def row_weights(self, channel: int) -> npt.NDArray[np.uint32]:
         """The weights of one channel, escape last."""
         return self.weights[self.row[channel] : self.row[channel + 1]]
@@ -134,7 +145,8 @@ class Tables:
         """The byte string that names these tables; docs/wire-format.md has its layout."""
         head = _MAGIC + struct.pack("<H", self.channels)
         arrays = (self.low.astype("<i2"), self.bins.astype("<u2"), self.zero_weight.astype("<u4"))
-        return head + b"".join(a.tobytes() for a in (*arrays, self.medians.astype("<f4"), self.weights.astype("<u4")))
+        plain = b"".join(a.tobytes() for a in (*arrays, self.medians.astype("<f4"), self.weights.astype("<u4")))
+        return head + plain + (self.contexts.canonical_bytes() if self.contexts else b"")
 
     @cached_property
     def sha256(self) -> str:
@@ -149,7 +161,7 @@ class Tables:
     def arrays(self) -> dict[str, npt.NDArray[np.generic]]:
         """The arrays as they are stored in a bundle."""
         names = ("weights", "bins", "low", "zero_weight", "medians")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in names} | (self.contexts.arrays() if self.contexts else {})
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, npt.NDArray[np.generic]]) -> Tables:
@@ -157,4 +169,5 @@ class Tables:
         names = ("weights", "bins", "low", "zero_weight", "medians")
         if missing := [name for name in names if name not in arrays]:
             raise TablesError(f"tables lack {', '.join(missing)}")
-        return cls(**{name: arrays[name] for name in names})  # type: ignore[arg-type]
+        contexts = Contexts.from_arrays(arrays) if any(name.startswith("context_") for name in arrays) else None
+        return cls(**{name: arrays[name] for name in names}, contexts=contexts)  # type: ignore[arg-type]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from runtime.coder.reference import ReferenceCoder, _Receiver
+from runtime.contexts import HEAVIEST, NEVER, Contexts
 from runtime.tables import TOTAL, WIDEST, Tables, integer_weights
 
 
@@ -30,6 +33,31 @@ def random_tables(rng: np.random.Generator, channels: int) -> Tables:
         rows.append(row)
         lows.append(low)
     return Tables.build(rows, lows, rng.integers(1, TOTAL, channels), rng.normal(size=channels))
+
+
+def random_contexts(rng: np.random.Generator, tables: Tables, most: tuple[int, int] = (12, 8)) -> Tables:
+    """The same with contexts: any weights, any steps, tables of any shape, some channels without."""
+    channels = tables.channels
+    levels = tuple(rng.integers(1, np.array(most) + 1).tolist())
+    modelled = (rng.random(channels) < 0.8).astype(np.uint8)
+    steps = [np.sort(rng.integers(-200, 200, (channels, n - 1)), axis=1) for n in levels]
+    for own in steps:
+        own[rng.random(own.shape) < 0.1] = NEVER
+        own.sort(axis=1)
+    rows = []
+    for channel in np.flatnonzero(modelled).tolist():
+        bins = int(tables.bins[channel])
+        for _ in range(levels[0] * levels[1]):
+            rows.append(integer_weights(rng.dirichlet(np.full(bins, rng.choice([0.05, 1.0]))) + 1e-9))
+    contexts = Contexts(
+        modelled,
+        rng.integers(-HEAVIEST, HEAVIEST + 1, (channels, 6)).astype(np.int8),
+        rng.integers(-HEAVIEST, HEAVIEST + 1, (channels, 6)).astype(np.int8),
+        steps[0].astype(np.int16),
+        steps[1].astype(np.int16),
+        np.concatenate(rows) if rows else np.empty(0, np.uint32),
+    )
+    return replace(tables, contexts=contexts)
 
 
 def random_symbols(rng: np.random.Generator, tables: Tables, cells: int) -> np.ndarray:

@@ -52,7 +52,7 @@ def test_literal_bytes():
     )
 
 
-GOOD = pack(Payload(TABLES.id, codecs.make("factorized", TABLES, None).encode(np.ones((2, *GRID), np.int32))))
+GOOD = pack(Payload(TABLES.id, codecs.make("factorized", TABLES, None).encode(np.ones((2, *GRID), np.int32)).body))
 HEAD = GOOD[:8]
 
 

@@ -10,12 +10,13 @@ A coder is made once from a bundle's tables and then used for every picture.
 from __future__ import annotations
 
 import importlib
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from runtime.errors import EngineError, UnknownName
+from runtime.payload import Grid
 from runtime.tables import Tables
 
 Symbols = npt.NDArray[np.int32]
@@ -35,11 +36,29 @@ class Coder(Protocol):
         ...
 
 
-#: name -> (module, class), best first: benchmarks/coder.py measures the order.
+class ContextCoder(Protocol):
+    """The same for the context codec, which needs to know where symbols lie."""
+
+    def __init__(self, tables: Tables) -> None: ...
+
+    def encode(self, symbols: Symbols) -> tuple[bytes, int]:
+        """The body of symbols (channels, height, width), and how many bytes the plain codec would need at least."""
+        ...
+
+    def decode(self, body: bytes, grid: Grid) -> Symbols:
+        """The symbols (channels, height, width) of a canonical body; a BadBody error for every other byte string."""
+        ...
+
+
+#: name -> (module and class of the plain codec's coder, of the context codec's), best first: benchmarks/coder.py
+#: measures the order.
 CODERS = {
-    "native": ("runtime.coder.native", "NativeCoder"),
-    "constriction": ("runtime.coder.stock", "ConstrictionCoder"),
-    "reference": ("runtime.coder.reference", "ReferenceCoder"),
+    "native": (("runtime.coder.native", "NativeCoder"), ("runtime.coder.native_context", "NativeContextCoder")),
+    "constriction": (("runtime.coder.stock", "ConstrictionCoder"), ("runtime.coder.stock", "ConstrictionContextCoder")),
+    "reference": (
+        ("runtime.coder.reference", "ReferenceCoder"),
+        ("runtime.coder.reference", "ReferenceContextCoder"),
+    ),
 }
 
 
@@ -50,19 +69,31 @@ def available() -> list[str]:
 
 def make(name: str | None, tables: Tables) -> tuple[str, Coder]:
     """The named coder, or the best one that works here, ready for these tables."""
+    chosen, (plain, _) = _choose(name)
+    coder: Coder = plain(tables)
+    return chosen, coder
+
+
+def make_context(name: str | None, tables: Tables) -> tuple[str, ContextCoder]:
+    """The same for tables that have contexts."""
+    chosen, (_, context) = _choose(name)
+    coder: ContextCoder = context(tables)
+    return chosen, coder
+
+
+def _choose(name: str | None) -> tuple[str, tuple[Any, Any]]:
     if name is not None and name not in CODERS:
         raise UnknownName("coder", name, CODERS)
     for candidate in [name] if name else list(CODERS):
-        if (coder := _load(candidate)) is not None:
-            return candidate, coder(tables)
+        if (classes := _load(candidate)) is not None:
+            return candidate, classes
     hint = {"native": "build it with: pip install -e .", "constriction": "pip install constriction"}
     raise EngineError(f"coder {name!r} does not work here; {hint.get(str(name), '')}")
 
 
-def _load(name: str) -> type[Coder] | None:
-    module, cls = CODERS[name]
+def _load(name: str) -> tuple[Any, Any] | None:
     try:
-        loaded: type[Coder] = getattr(importlib.import_module(module), cls)
+        plain, context = (getattr(importlib.import_module(module), cls) for module, cls in CODERS[name])
     except ImportError:
         return None
-    return loaded
+    return plain, context

@@ -1,4 +1,4 @@
-"""The C coder of ``range_coder.c``, loaded with ctypes so that one library serves every Python version."""
+"""The C coder of ``plain.c``, loaded with ctypes so that one library serves every Python version."""
 
 from __future__ import annotations
 
@@ -45,12 +45,18 @@ class _CTables(ctypes.Structure):
     )
 
 
-_lib = _library()
-_encode, _decode = _lib.sp_encode_plain, _lib.sp_decode_plain
+LIBRARY = _library()
+_encode, _decode = LIBRARY.sp_encode_plain, LIBRARY.sp_decode_plain
 _encode.restype = _decode.restype = ctypes.c_int64
 _POINTER, _SIZE = ctypes.c_void_p, ctypes.c_size_t
 _encode.argtypes = (_POINTER, _POINTER, _SIZE, _POINTER, _POINTER, _SIZE)
 _decode.argtypes = (_POINTER, ctypes.c_char_p, _SIZE, _POINTER, _SIZE, _POINTER)
+
+
+def raise_failure(status: int) -> None:
+    """Turn a negative code of the C side into its error."""
+    if status < 0:
+        raise type(_FAILURES[status])(*_FAILURES[status].args)
 
 
 class NativeCoder:
@@ -82,16 +88,14 @@ class NativeCoder:
         length = _encode(
             self._address, symbols.ctypes.data, symbols.shape[1], self._alive.ctypes.data, out.ctypes.data, room
         )
-        if length < 0:
-            raise type(_FAILURES[length])(*_FAILURES[length].args)
+        raise_failure(length)
         return out[:length].tobytes()
 
     def decode(self, body: bytes, cells: int) -> Symbols:
         """See :class:`runtime.coder.Coder`."""
         symbols = np.empty((self._channels, cells), np.int32)
         status = _decode(self._address, body, len(body), symbols.ctypes.data, cells, self._alive.ctypes.data)
-        if status < 0:
-            raise type(_FAILURES[status])(*_FAILURES[status].args)
+        raise_failure(status)
         return symbols
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from itertools import accumulate
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from runtime.coder.body import (
     to_bins,
     to_zigzag,
 )
+from runtime.coder.stepwise import StepwiseContextCoder
 from runtime.errors import CorruptBody
 from runtime.tables import PRECISION, TOTAL, Tables
 
@@ -77,8 +79,20 @@ class _Receiver:
         return bins
 
 
-def _cumulative(weights: Iterable[int]) -> _Cumulative:
+def _cumulative(weights: Iterable[Any]) -> _Cumulative:
     return [0, *accumulate(int(w) for w in weights)]
+
+
+class _RangeCoder:
+    model = staticmethod(_cumulative)
+    sender = staticmethod(_Sender)
+    receiver = staticmethod(_Receiver)
+
+
+class ReferenceContextCoder(StepwiseContextCoder):
+    """Codes with contexts in Python."""
+
+    range_coder = _RangeCoder()
 
 
 class ReferenceCoder:

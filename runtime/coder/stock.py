@@ -25,6 +25,7 @@ from runtime.coder.body import (
     to_bins,
     to_zigzag,
 )
+from runtime.coder.stepwise import StepwiseContextCoder
 from runtime.errors import CorruptBody
 from runtime.tables import Tables
 
@@ -33,6 +34,43 @@ _Model = constriction.stream.model.Categorical
 
 def _model(weights: npt.NDArray[np.uint32]) -> Any:
     return _Model((weights - 1).astype(np.float32), perfect=False)
+
+
+class _Sender:
+    def __init__(self) -> None:
+        self._coder = constriction.stream.queue.RangeEncoder()
+
+    def put(self, bins: list[int], model: Any) -> None:
+        self._coder.encode(np.array(bins, np.int32), model)
+
+    def finish(self) -> bytes:
+        _, (low, span) = self._coder.pos()
+        return tighten(self._coder.get_compressed(), low, span)
+
+
+class _Receiver:
+    def __init__(self, body: bytes) -> None:
+        words = np.frombuffer(body + b"\0" * (-len(body) % 4), ">u4").astype(np.uint32)
+        self._coder = constriction.stream.queue.RangeDecoder(words)
+
+    def get(self, count: int, model: Any) -> Symbols:
+        try:
+            bins: Symbols = self._coder.decode(model, count)
+        except AssertionError as why:  # constriction's word for a point outside every symbol
+            raise CorruptBody("the body names a point outside every symbol; send the payload again") from why
+        return bins
+
+
+class _RangeCoder:
+    model = staticmethod(_model)
+    sender = staticmethod(_Sender)
+    receiver = staticmethod(_Receiver)
+
+
+class ConstrictionContextCoder(StepwiseContextCoder):
+    """Codes with contexts through constriction, one call a symbol."""
+
+    range_coder = _RangeCoder()
 
 
 class ConstrictionCoder:

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-from runtime.coder.reference import ReferenceCoder
+from runtime.coder.reference import ReferenceCoder, ReferenceContextCoder
 from runtime.errors import CorruptBody
 from runtime.payload import Payload, pack
 from runtime.tables import TOTAL, Tables
-from tests.messages import flipped_words, random_symbols, random_tables, walk_along_zeros
+from tests.messages import flipped_words, random_contexts, random_symbols, random_tables, walk_along_zeros
 
-VECTORS = Path(__file__).parent / "plain.json"
+HERE = Path(__file__).parent
 
 
 def cases() -> dict[str, tuple[Tables, np.ndarray, tuple[int, int]]]:
@@ -82,10 +82,61 @@ def describe(tables: Tables, symbols: np.ndarray, grid: tuple[int, int]) -> dict
     }
 
 
+def context_cases() -> dict[str, tuple[Tables, np.ndarray]]:
+    """Name -> tables with contexts, symbols (channels, height, width)."""
+    rng = np.random.default_rng(2027)
+    tables = random_contexts(rng, random_tables(rng, 5), (3, 3))
+    narrow = random_contexts(rng, random_tables(rng, 2), (3, 3))
+    far = random_symbols(rng, narrow, 24).reshape(2, 4, 6)
+    far[:, ::2, ::3] = [[[-0x8000, 0x7FFF], [300, -300]], [[4000, -4000], [0x7FFF, 1]]]
+    return {
+        "all zero": (tables, np.zeros((5, 3, 4))),
+        "one symbol": (tables, np.array([0, 1, 0, 0, -1]).reshape(5, 1, 1)),
+        "one row": (tables, random_symbols(rng, tables, 20).reshape(5, 1, 20)),
+        "one column": (tables, random_symbols(rng, tables, 20).reshape(5, 20, 1)),
+        "escapes are neighbours": (narrow, far),
+        "random": (tables, random_symbols(rng, tables, 143).reshape(5, 11, 13)),
+    }
+
+
+def describe_contexts(tables: Tables, symbols: np.ndarray) -> dict[str, object]:
+    """One vector of the context codec: its body, and the plain one with the same tables."""
+    contexts = tables.contexts
+    assert contexts is not None
+    symbols = symbols.astype(np.int32)
+    body, _ = ReferenceContextCoder(tables).encode(symbols)
+    plain = ReferenceCoder(tables).encode(symbols.reshape(tables.channels, -1))
+    channels = describe(tables, symbols.reshape(tables.channels, -1), (1, 1))["channels"]
+    assert isinstance(channels, list)
+    for c, channel in enumerate(channels):
+        rows = tables.context_rows[c]
+        channel["context"] = {
+            "modelled": int(contexts.modelled[c]),
+            "activity": contexts.activity[c].tolist(),
+            "direction": contexts.direction[c].tolist(),
+            "activity_steps": contexts.activity_steps[c].tolist(),
+            "direction_steps": contexts.direction_steps[c].tolist(),
+            "weights": [] if rows is None else rows.tolist(),
+        }
+    shorter = Payload(tables.id, plain, plain=True) if len(plain) < len(body) else Payload(tables.id, body)
+    return {
+        "channels": channels,
+        "tables_sha256": tables.sha256,
+        "symbols": symbols.tolist(),
+        "body_hex": body.hex(),
+        "plain_body_hex": plain.hex(),
+        "payload_hex": pack(shorter).hex(),
+    }
+
+
 def main() -> None:
-    vectors = {name: describe(*case) for name, case in cases().items()}
-    text = json.dumps({"format": "splitport wire format 1, plain codec", "vectors": vectors}, separators=(",", ":"))
-    VECTORS.write_text(text.replace('"channels"', '\n"channels"') + "\n")
+    write("plain", "plain codec", {name: describe(*case) for name, case in cases().items()})
+    write("context", "context codec", {name: describe_contexts(*case) for name, case in context_cases().items()})
+
+
+def write(name: str, codec: str, vectors: dict[str, dict[str, object]]) -> None:
+    text = json.dumps({"format": f"splitport wire format 1, {codec}", "vectors": vectors}, separators=(",", ":"))
+    (HERE / f"{name}.json").write_text(text.replace('"channels"', '\n"channels"') + "\n")
 
 
 if __name__ == "__main__":

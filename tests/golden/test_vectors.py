@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from runtime import codecs
 from runtime import coder as coders
-from runtime.payload import Limits, Payload, pack, unpack
+from runtime.contexts import Contexts
+from runtime.payload import FLAG_PLAIN, Limits, Payload, pack, unpack
 from runtime.tables import Tables
 from tests.messages import flipped_words
 
-VECTORS = json.loads((Path(__file__).parent / "plain.json").read_text())["vectors"]
+VECTORS, CONTEXT_VECTORS = (
+    json.loads((Path(__file__).parent / f"{name}.json").read_text())["vectors"] for name in ("plain", "context")
+)
 
 
 def _tables(vector: dict) -> Tables:
@@ -45,6 +50,51 @@ def test_vector(name, coder):
         payload = bytes.fromhex(vector[key])
         assert pack(Payload(tables.id, body, grid=written)) == payload
         assert unpack(payload, [tables.id], Limits((99, 99), 10**6)).body == body
+
+
+def _with_contexts(vector: dict) -> Tables:
+    each = [channel["context"] for channel in vector["channels"]]
+
+    def stacked(name: str, dtype: type) -> np.ndarray:
+        return np.array([own[name] for own in each], dtype).reshape(len(each), -1)
+
+    contexts = Contexts(
+        np.array([own["modelled"] for own in each], np.uint8),
+        stacked("activity", np.int8),
+        stacked("direction", np.int8),
+        stacked("activity_steps", np.int16),
+        stacked("direction_steps", np.int16),
+        np.concatenate([np.ravel(own["weights"]) for own in each]).astype(np.uint32),
+    )
+    return replace(_tables(vector), contexts=contexts)
+
+
+@pytest.mark.parametrize("name", CONTEXT_VECTORS)
+@pytest.mark.parametrize("coder", coders.CODERS)
+def test_context_vector(name, coder):
+    vector = CONTEXT_VECTORS[name]
+    tables = _with_contexts(vector)
+    assert tables.sha256 == vector["tables_sha256"]
+    symbols = np.array(vector["symbols"], np.int32)
+    body, plain = bytes.fromhex(vector["body_hex"]), bytes.fromhex(vector["plain_body_hex"])
+    _, made = coders.make_context(coder, tables)
+    assert made.encode(symbols)[0] == body and np.array_equal(made.decode(body, symbols.shape[1:]), symbols)
+    codec = codecs.make("context", tables, coder)
+    coded = codec.encode(symbols)
+    assert coded == ((plain, True) if len(plain) < len(body) else (body, False))
+    payload = pack(Payload(tables.id, coded.body, plain=coded.plain))
+    assert payload == bytes.fromhex(vector["payload_hex"])
+    parts = unpack(payload, [tables.id], Limits((99, 99), 10**6), context=True)
+    assert np.array_equal(codec.decode(parts.body, symbols.shape[1:], parts.plain), symbols)
+
+
+def test_context_vectors_cover_what_goes_wrong():
+    flags = {bytes.fromhex(vector["payload_hex"])[3] for vector in CONTEXT_VECTORS.values()}
+    assert flags == {0, FLAG_PLAIN}
+    modelled = {channel["context"]["modelled"] for v in CONTEXT_VECTORS.values() for channel in v["channels"]}
+    assert modelled == {0, 1}
+    symbols = np.concatenate([np.ravel(v["symbols"]) for v in CONTEXT_VECTORS.values()])
+    assert symbols.max() == 0x7FFF and symbols.min() == -0x8000
 
 
 def test_vectors_cover_what_goes_wrong():

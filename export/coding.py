@@ -1,0 +1,42 @@
+"""Tables and codec of an encoder in real numbers, fitted to pictures where there are some."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from calibration import choose
+from calibration.bundles import CHECKED, FITTED
+from calibration.refit import fitted
+from export import drift
+from export.job import Job
+from runtime.bundle import Manifest, write_tables
+from runtime.encoder import Encoder
+from runtime.errors import UsageError
+
+
+def fit(job: Job, draft: Manifest, encoder: Encoder) -> tuple[Manifest, tuple[str, ...]]:
+    """Replace the tables in the job's directory, if that was asked for; also tell what it saves."""
+    wanted = job.request.calibration
+    if job.request.coding == "plain":
+        return draft, ()
+    if wanted is None:
+        raise UsageError("--codec context is fitted to an encoder's symbols: give pictures with --calibration")
+    chosen = choose(replace(wanted, count=max(wanted.count, FITTED) + CHECKED), job.size)
+    count = max(len(chosen.pixels) - CHECKED, 3 * len(chosen.pixels) // 4)
+    if count < 3:
+        few = f"{wanted.data} has {len(chosen.pixels)} pictures; contexts need at least 4, better 64"
+        if job.request.codec:
+            raise UsageError(few)
+        return draft, (f"  {few}: coded with the prior's tables",)
+    symbols = [encoder.symbols(pixels) for pixels in chosen.pixels]
+    kind, tables = fitted(job.request.coding, encoder.bundle.tables, symbols[:count])
+    others = symbols[count:]
+    before = drift.mean_bytes(encoder.bundle.tables, draft.codec, others)
+    after = drift.mean_bytes(tables, kind, others)
+    write_tables(job.directory, tables)
+    provenance = {**(draft.calibration or chosen.provenance()), "fitted": count}
+    note = (
+        f"  payload {before:.1f} B with the prior's tables, {after:.1f} B with contexts fitted to {count} pictures "
+        f"({100 * (1 - after / before):.1f} % less), on {len(others)} others"
+    )
+    return replace(draft, codec=kind, calibration=provenance), (note,)
