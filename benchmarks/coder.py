@@ -15,31 +15,44 @@ from typing import Any
 import numpy as np
 
 from benchmarks import interleave
+from calibration.refit import fitted
 from runtime import coder as coders
 from runtime.tables import TOTAL, Tables, integer_weights
 
-CHANNELS, CELLS = 64, 784
+CHANNELS, GRID = 64, (28, 28)
 
 
 def _workload(alive: int) -> tuple[Tables, np.ndarray]:
-    """Laplacian channels that together cost about 1 kB, as useful rates do."""
+    """Channels of rare symbols that stand together, as trained encoders' do, and tables and contexts fitted to such."""
     rng = np.random.default_rng(1)
-    scale = np.where(np.arange(CHANNELS) < alive, 0.13 if alive == CHANNELS else 0.45, 0.02)
+    height, width = GRID
+
+    def draw() -> np.ndarray:
+        noise = np.pad(rng.normal(size=(CHANNELS, height, width)), ((0, 0), (1, 1), (1, 1)), mode="wrap")
+        near = [noise[:, y : y + height, x : x + width] for y in range(3) for x in range(3)]
+        field = sum(near) / 3 * (0.3 if alive == CHANNELS else 0.5)
+        field[alive:] = 0
+        return np.round(field).astype(np.int32)
+
     values = np.arange(-40, 41)
-    rows = [integer_weights(np.append(np.exp(-np.abs(values) / s), 1e-6)) for s in scale]
-    symbols = np.round(rng.laplace(0, scale[:, None], (CHANNELS, CELLS))).astype(np.int32)
-    symbols[alive:] = 0
-    quiet = np.where(np.arange(CHANNELS) < alive, 1 / 256, 255 / 256)
-    return Tables.build(rows, [-40] * CHANNELS, (quiet * TOTAL).astype(np.uint32)), symbols
+    rows = [integer_weights(np.append(np.exp(-np.abs(values) / 0.3), 1e-6))] * CHANNELS
+    flags = np.full(CHANNELS, TOTAL // 2, np.uint32)
+    _, tables = fitted("context", Tables.build(rows, [-40] * CHANNELS, flags), [draw() for _ in range(24)])
+    return tables, draw()
 
 
 def _make(name: str, alive: int, way: str) -> tuple[Callable[[], object], dict[str, Any]]:
     tables, symbols = _workload(alive)
+    flat = symbols.reshape(CHANNELS, -1)
     if name == "CompressAI":
-        encode, decode = _compressai(tables, symbols)
+        encode, decode = _compressai(tables, flat)
+    elif name == "native, contexts":
+        assert tables.contexts is not None and tables.contexts.modelled.sum() == alive
+        _, with_contexts = coders.make_context("native", tables)
+        encode, decode = lambda: with_contexts.encode(symbols)[0], lambda body: with_contexts.decode(body, GRID)
     else:
         _, coder = coders.make(name, tables)
-        encode, decode = lambda: coder.encode(symbols), lambda body: coder.decode(body, CELLS)
+        encode, decode = lambda: coder.encode(flat), lambda body: coder.decode(body, flat.shape[1])
     body = encode()
     assert np.array_equal(np.asarray(decode(body)).reshape(symbols.shape), symbols)
     return (encode if way == "encode" else lambda: decode(body)), {"bytes": len(body)}
@@ -58,7 +71,7 @@ def _compressai(tables: Tables, symbols: np.ndarray) -> tuple[Callable[[], bytes
     sizes, offsets = [len(c) for c in cdfs], tables.low.tolist()
     # compress() starts from tensors, and turning them into lists is part of its price.
     values = torch.from_numpy(symbols)
-    indexes = torch.arange(CHANNELS, dtype=torch.int32).view(-1, 1).expand(CHANNELS, CELLS)
+    indexes = torch.arange(CHANNELS, dtype=torch.int32).view(-1, 1).expand(symbols.shape)
 
     def encode() -> bytes:
         encoder = ans.RansEncoder()
@@ -78,13 +91,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     args = parser.parse_args()
     for alive in (CHANNELS, 7):
-        print(f"\n{CHANNELS * CELLS} symbols, {alive} of {CHANNELS} channels alive\n")
+        print(f"\n{CHANNELS * GRID[0] * GRID[1]} symbols, {alive} of {CHANNELS} channels alive\n")
         print("| coder | bytes | encode ms | times faster | decode ms | times faster |\n|---|---|---|---|---|---|")
         results, facts = {}, {}
         for way in ("encode", "decode"):
             workers = {
                 name: interleave.Worker(__file__, {"name": name, "alive": alive, "way": way}, 1)
-                for name in ("CompressAI", "constriction", "native")
+                for name in ("CompressAI", "constriction", "native", "native, contexts")
             }
             results[way] = interleave.race(workers, args.rounds, 40)
             for name, worker in workers.items():

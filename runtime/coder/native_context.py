@@ -23,8 +23,12 @@ class _CContexts(ctypes.Structure):
         ("channels", ctypes.c_uint32),
         *((name, ctypes.c_void_p) for name in (
             "row", "bins", "low", "zero_weight", "cumulative", "likeliest", "first", "activity", "direction",
-            "activity_level", "direction_level", "plain_row", "plain_cost",
+            "activity_steps", "direction_steps", "activity_level", "direction_level", "modelled",
         )),
+        ("activities", ctypes.c_uint32),
+        ("directions", ctypes.c_uint32),
+        ("plain_row", ctypes.c_void_p),
+        ("plain_cost", ctypes.c_void_p),
     )  # fmt: skip
 
 
@@ -46,7 +50,8 @@ class NativeContextCoder:
         # The C side keeps bare pointers into these arrays, so they must live as long as the coder.
         self._arrays = _layout(tables, tables.contexts)
         pointers = {name: array.ctypes.data for name, array in self._arrays.items()}
-        self._tables = _CContexts(channels=tables.channels, **pointers)
+        activities, directions = tables.contexts.levels
+        self._tables = _CContexts(channels=tables.channels, activities=activities, directions=directions, **pointers)
         self._address = ctypes.addressof(self._tables)
         self._alive = np.empty(tables.channels, np.uint8)
         self._memory = np.empty(0, np.int16)
@@ -104,8 +109,11 @@ def _layout(tables: Tables, contexts: Contexts) -> dict[str, npt.NDArray[Any]]:
         "first": _starts([len(row) for row in rows]),
         "activity": contexts.activity,
         "direction": contexts.direction,
+        "activity_steps": contexts.activity_steps,
+        "direction_steps": contexts.direction_steps,
         "activity_level": levels(contexts.activity_steps, contexts.levels[1]),
         "direction_level": levels(contexts.direction_steps, 1),
+        "modelled": contexts.modelled,
         "plain_row": tables.row[:-1].astype(np.uint32),
         "plain_cost": np.floor(costs * _PRICE).astype(np.uint32),
     }

@@ -16,6 +16,13 @@
 #define EXPORT __attribute__((visibility("default")))
 #endif
 
+/* Called from loops that keep the coder's state in registers, which a call would spill. */
+#if defined(__GNUC__)
+#define ALWAYS __attribute__((always_inline))
+#else
+#define ALWAYS
+#endif
+
 #define PRECISION 24
 #define TOTAL ((uint32_t)1 << PRECISION)
 
@@ -37,7 +44,7 @@ static inline void carry(sender *s) {
     }
 }
 
-static inline void put(sender *s, uint32_t left, uint32_t weight) {
+ALWAYS static inline void put(sender *s, uint32_t left, uint32_t weight) {
     const uint64_t scale = s->range >> PRECISION;
     const uint64_t low = s->low + scale * left;
     if (low < s->low) carry(s);
@@ -114,7 +121,7 @@ static inline void start(receiver *r, const uint8_t *body, size_t length) {
     r->range = UINT64_MAX;
 }
 
-static inline void take(receiver *r, uint64_t scale, uint32_t left, uint32_t weight) {
+ALWAYS static inline void take(receiver *r, uint64_t scale, uint32_t left, uint32_t weight) {
     r->above -= scale * left;
     r->range = scale * weight;
     if (r->range >> 32 == 0) {
