@@ -43,7 +43,7 @@ def workplace(tmp_path_factory, photographs):
     return folder
 
 
-RUN = {"README.md": 9, "docs/training.md": 6, "docs/quantisation.md": 4}
+RUN = {"README.md": 9, "docs/training.md": 6, "docs/quantisation.md": 4, "docs/context-coding.md": 4}
 
 
 @pytest.mark.parametrize(("document", "least"), RUN.items())
