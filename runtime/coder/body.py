@@ -11,7 +11,7 @@ from runtime.errors import CorruptBody, SymbolError, SymbolsLeftOver
 from runtime.tables import TOTAL, Tables
 
 if TYPE_CHECKING:
-    from runtime.coder import Coder, Symbols
+    from runtime.coder import Symbols
 
 _INT16 = np.iinfo(np.int16)
 #: An escaped value is sent as two bytes, each of the 256 values equally likely.
@@ -84,10 +84,10 @@ def check_rules(symbols: Symbols, alive: npt.NDArray[np.bool_], escaped: npt.NDA
         raise CorruptBody("the body breaks the rules of its codec; send the payload again")
 
 
-def check_canonical(body: bytes, symbols: Symbols, coder: Coder) -> None:
-    """Accept a body only if it is the very string that a sender writes for these symbols.
+def check_canonical(body: bytes, written: bytes) -> None:
+    """Accept a body only if it is the very string that a sender writes for the symbols that it holds.
 
     One that was cut short cannot be told from a shorter message: it is the checksum around it that knows.
     """
-    if coder.encode(symbols) != body:
+    if written != body:
         raise SymbolsLeftOver("the body goes on after the last symbol; send the payload again")

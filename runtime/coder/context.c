@@ -149,15 +149,9 @@ EXPORT int64_t sp_encode_context(const sp_contexts *t, const int32_t *symbols, s
     sender s = {out, room, 0, 0, UINT64_MAX, 0};
     const scratch own = divide(memory, height, width);
     const size_t cells = height * width, stride = stride_of(width);
-    uint32_t outside = 0;
     uint64_t cost = 0;
     if (room < 8) return NO_ROOM;
-    for (uint32_t c = 0; c < t->channels; c++) {
-        const uint32_t weight = t->zero_weight[c];
-        alive[c] = any_nonzero(symbols + c * cells, cells, &outside) != 0;
-        put(&s, alive[c] ? 0 : TOTAL - weight, alive[c] ? TOTAL - weight : weight);
-    }
-    if (outside) return OUT_OF_RANGE;
+    if (put_flags(&s, t->zero_weight, t->channels, symbols, cells, alive) < 0) return OUT_OF_RANGE;
     for (uint32_t c = 0; c < t->channels; c++) {
         const int32_t *from = symbols + c * cells;
         const uint32_t escape = t->bins[c] - 1, size = t->bins[c] + 1;
@@ -259,11 +253,7 @@ EXPORT int64_t sp_decode_context(const sp_contexts *t, const uint8_t *body, size
     const scratch own = divide(memory, height, width);
     const size_t cells = height * width;
     start(&r, body, length);
-    for (uint32_t c = 0; c < t->channels; c++) {
-        const int zero = get_flag(&r, t->zero_weight[c]);
-        if (zero < 0) return CORRUPT;
-        alive[c] = !zero;
-    }
+    if (get_flags(&r, t->zero_weight, t->channels, alive) < 0) return CORRUPT;
     for (uint32_t c = 0; c < t->channels; c++) {
         int32_t *to = symbols + c * cells;
         if (alive[c]) {

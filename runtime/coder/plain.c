@@ -69,14 +69,8 @@ EXPORT int64_t sp_encode_plain(const sp_tables *t, const int32_t *symbols, size_
                                size_t room) {
     sender s = {out, room, 0, 0, UINT64_MAX, 0};
     size_t escapes = 0;
-    uint32_t outside = 0;
     if (room < 8) return NO_ROOM;
-    for (uint32_t c = 0; c < t->channels; c++) {
-        const uint32_t weight = t->zero_weight[c];
-        alive[c] = any_nonzero(symbols + c * cells, cells, &outside) != 0;
-        put(&s, alive[c] ? 0 : TOTAL - weight, alive[c] ? TOTAL - weight : weight);
-    }
-    if (outside) return OUT_OF_RANGE;
+    if (put_flags(&s, t->zero_weight, t->channels, symbols, cells, alive) < 0) return OUT_OF_RANGE;
     for (uint32_t c = 0; c < t->channels; c++) {
         const int32_t *from = symbols + c * cells;
         const uint32_t *cumulative = t->cumulative + t->row[c];
@@ -128,11 +122,7 @@ EXPORT int64_t sp_decode_plain(const sp_tables *t, const uint8_t *body, size_t l
     receiver r;
     int escapes = 0;
     start(&r, body, length);
-    for (uint32_t c = 0; c < t->channels; c++) {
-        const int zero = get_flag(&r, t->zero_weight[c]);
-        if (zero < 0) return CORRUPT;
-        alive[c] = !zero;
-    }
+    if (get_flags(&r, t->zero_weight, t->channels, alive) < 0) return CORRUPT;
     for (uint32_t c = 0; c < t->channels; c++) {
         int32_t *to = symbols + c * cells;
         const int escape = (int)t->bins[c] - 1;

@@ -177,4 +177,25 @@ static inline int32_t any_nonzero(const int32_t *from, size_t cells, uint32_t *o
     return any;
 }
 
+/* A flag for each channel, 1 if it is all zero; alive[c] becomes the opposite. 0, or OUT_OF_RANGE. */
+static inline int put_flags(sender *s, const uint32_t *zero_weight, uint32_t channels, const int32_t *symbols,
+                            size_t cells, uint8_t *alive) {
+    uint32_t outside = 0;
+    for (uint32_t c = 0; c < channels; c++) {
+        const uint32_t weight = zero_weight[c];
+        alive[c] = any_nonzero(symbols + c * cells, cells, &outside) != 0;
+        put(s, alive[c] ? 0 : TOTAL - weight, alive[c] ? TOTAL - weight : weight);
+    }
+    return outside ? OUT_OF_RANGE : 0;
+}
+
+static inline int get_flags(receiver *r, const uint32_t *zero_weight, uint32_t channels, uint8_t *alive) {
+    for (uint32_t c = 0; c < channels; c++) {
+        const int zero = get_flag(r, zero_weight[c]);
+        if (zero < 0) return CORRUPT;
+        alive[c] = !zero;
+    }
+    return 0;
+}
+
 #endif

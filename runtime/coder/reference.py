@@ -15,19 +15,9 @@ from typing import Any
 import numpy as np
 
 from runtime.coder import Symbols
-from runtime.coder.body import (
-    BYTE_WEIGHTS,
-    check_canonical,
-    check_range,
-    check_rules,
-    flag_weights,
-    from_zigzag,
-    to_bins,
-    to_zigzag,
-)
-from runtime.coder.stepwise import StepwiseContextCoder
+from runtime.coder.stepwise import StepwiseCoder, StepwiseContextCoder
 from runtime.errors import CorruptBody
-from runtime.tables import PRECISION, TOTAL, Tables
+from runtime.tables import PRECISION, TOTAL
 
 _WORD = 32
 _FULL = 1 << 64
@@ -89,50 +79,13 @@ class _RangeCoder:
     receiver = staticmethod(_Receiver)
 
 
-class ReferenceContextCoder(StepwiseContextCoder):
-    """Codes with contexts in Python."""
+class ReferenceCoder(StepwiseCoder):
+    """The plain codec in Python."""
 
     range_coder = _RangeCoder()
 
 
-class ReferenceCoder:
-    """Codes symbol by symbol in Python."""
+class ReferenceContextCoder(StepwiseContextCoder):
+    """The context codec in Python."""
 
-    def __init__(self, tables: Tables) -> None:
-        self._tables = tables
-        self._flags = [_cumulative(flag_weights(w)) for w in tables.zero_weight]
-        self._rows = [_cumulative(tables.row_weights(c)) for c in range(tables.channels)]
-        self._byte = _cumulative(BYTE_WEIGHTS)
-
-    def encode(self, symbols: Symbols) -> bytes:
-        """See :class:`runtime.coder.Coder`."""
-        check_range(symbols)
-        sender = _Sender()
-        alive = [bool(row.any()) for row in symbols]
-        for is_alive, flags in zip(alive, self._flags, strict=True):
-            sender.put([int(not is_alive)], flags)
-        escaped: list[Symbols] = []
-        for channel in np.flatnonzero(alive).tolist():
-            bins, values = to_bins(symbols[channel], self._tables, channel)
-            sender.put(bins.tolist(), self._rows[channel])
-            escaped.append(values)
-        for values in escaped:
-            sender.put(to_zigzag(values).tolist(), self._byte)
-        return sender.finish()
-
-    def decode(self, body: bytes, cells: int) -> Symbols:
-        """See :class:`runtime.coder.Coder`."""
-        tables = self._tables
-        receiver = _Receiver(body)
-        alive = np.array([receiver.get(1, flags)[0] == 0 for flags in self._flags])
-        symbols = np.zeros((tables.channels, cells), np.int32)
-        escaped = np.zeros((tables.channels, cells), bool)
-        for channel in np.flatnonzero(alive):
-            bins = receiver.get(cells, self._rows[channel])
-            symbols[channel] = bins + tables.low[channel]
-            escaped[channel] = bins == tables.bins[channel] - 1
-        if count := int(escaped.sum()):
-            symbols[escaped] = from_zigzag(receiver.get(2 * count, self._byte))
-        check_rules(symbols, alive, escaped, tables)
-        check_canonical(body, symbols, self)
-        return symbols
+    range_coder = _RangeCoder()

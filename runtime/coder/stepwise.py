@@ -1,7 +1,8 @@
-"""The context codec symbol by symbol, over any range coder that takes a table for each: slow, and easy to read.
+"""Both codecs symbol by symbol, over any range coder that takes a table for each: slow, and easy to read.
 
-Order: one all-zero flag for each channel, then the channels that are not all zero, one after another and raster
-inside; a value that has to take the escape bin follows that bin at once, since its neighbours need it.
+Order of both: one all-zero flag for each channel, then the channels that are not all zero, one after another and raster
+inside. The plain codec leaves values that had to take an escape bin to the end; the context codec sends such a value
+right after its bin, since its neighbours need it.
 """
 
 from __future__ import annotations
@@ -12,8 +13,16 @@ import numpy as np
 import numpy.typing as npt
 
 from runtime.coder import Symbols
-from runtime.coder.body import BYTE_WEIGHTS, check_range, check_rules, flag_weights, from_zigzag, to_zigzag
-from runtime.errors import SymbolsLeftOver
+from runtime.coder.body import (
+    BYTE_WEIGHTS,
+    check_canonical,
+    check_range,
+    check_rules,
+    flag_weights,
+    from_zigzag,
+    to_bins,
+    to_zigzag,
+)
 from runtime.payload import Grid
 from runtime.tables import Tables
 
@@ -54,6 +63,50 @@ class RangeCoder(Protocol):
         ...
 
 
+class StepwiseCoder:
+    """The plain codec; see :class:`runtime.coder.Coder`."""
+
+    range_coder: ClassVar[RangeCoder]
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+        model = self.range_coder.model
+        self._flags = [model(flag_weights(w)) for w in tables.zero_weight]
+        self._rows = [model(tables.row_weights(c)) for c in range(tables.channels)]
+        self._byte = model(BYTE_WEIGHTS)
+
+    def encode(self, symbols: Symbols) -> bytes:
+        """See :class:`runtime.coder.Coder`."""
+        check_range(symbols)
+        sender = self.range_coder.sender()
+        alive = _put_flags(sender, symbols, self._flags)
+        escaped: list[Symbols] = []
+        for channel in alive:
+            bins, values = to_bins(symbols[channel], self._tables, channel)
+            sender.put(bins.tolist(), self._rows[channel])
+            escaped.append(values)
+        for values in escaped:
+            sender.put(to_zigzag(values).tolist(), self._byte)
+        return sender.finish()
+
+    def decode(self, body: bytes, cells: int) -> Symbols:
+        """See :class:`runtime.coder.Coder`."""
+        tables = self._tables
+        receiver = self.range_coder.receiver(body)
+        alive = _get_flags(receiver, self._flags)
+        symbols = np.zeros((tables.channels, cells), np.int32)
+        escaped = np.zeros((tables.channels, cells), bool)
+        for channel in np.flatnonzero(alive):
+            bins = receiver.get(cells, self._rows[channel])
+            symbols[channel] = bins + tables.low[channel]
+            escaped[channel] = bins == tables.bins[channel] - 1
+        if count := int(escaped.sum()):
+            symbols[escaped] = from_zigzag(receiver.get(2 * count, self._byte))
+        check_rules(symbols, alive, escaped, tables)
+        check_canonical(body, self.encode(symbols))
+        return symbols
+
+
 class StepwiseContextCoder:
     """See :class:`runtime.coder.ContextCoder`."""
 
@@ -74,10 +127,7 @@ class StepwiseContextCoder:
         """See :class:`runtime.coder.ContextCoder`. Nothing is known of what the plain codec would take."""
         check_range(symbols)
         sender = self.range_coder.sender()
-        alive: npt.NDArray[np.bool_] = np.array([plane.any() for plane in symbols])
-        for is_alive, flag in zip(alive, self._flags, strict=True):
-            sender.put([int(not is_alive)], flag)
-        for channel in np.flatnonzero(alive).tolist():
+        for channel in _put_flags(sender, symbols, self._flags):
             low, escape = int(self._tables.low[channel]), int(self._tables.bins[channel]) - 1
             contexts = self._contexts.of(channel, symbols[channel])
             for value, context in zip(symbols[channel].ravel().tolist(), contexts.ravel().tolist(), strict=True):
@@ -91,7 +141,7 @@ class StepwiseContextCoder:
         """See :class:`runtime.coder.ContextCoder`."""
         tables = self._tables
         receiver = self.range_coder.receiver(body)
-        alive = np.array([receiver.get(1, flag)[0] == 0 for flag in self._flags])
+        alive = _get_flags(receiver, self._flags)
         symbols = np.zeros((tables.channels, *grid), np.int32)
         escaped = np.zeros(symbols.shape, bool)
         for channel in np.flatnonzero(alive).tolist():
@@ -103,6 +153,17 @@ class StepwiseContextCoder:
                 own[y, x] = from_zigzag(receiver.get(2, self._byte))[0] if chosen == escape else low + chosen
         flat = (tables.channels, -1)
         check_rules(symbols.reshape(flat), alive, escaped.reshape(flat), tables)
-        if self.encode(symbols)[0] != body:
-            raise SymbolsLeftOver("the body goes on after the last symbol; send the payload again")
+        check_canonical(body, self.encode(symbols)[0])
         return symbols
+
+
+def _put_flags(sender: Sender, symbols: Symbols, flags: list[Any]) -> list[int]:
+    """Flags of the channels that are all zero; returns the others."""
+    alive = [bool(channel.any()) for channel in symbols]
+    for is_alive, flag in zip(alive, flags, strict=True):
+        sender.put([int(not is_alive)], flag)
+    return np.flatnonzero(alive).tolist()
+
+
+def _get_flags(receiver: Receiver, flags: list[Any]) -> npt.NDArray[np.bool_]:
+    return np.array([receiver.get(1, flag)[0] == 0 for flag in flags])
