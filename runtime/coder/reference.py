@@ -28,9 +28,9 @@ class _Sender:
     def __init__(self) -> None:
         self.low, self.span, self.words = 0, _FULL - 1, 0  # low counts in units of 2^-(64 + 32 * words)
 
-    def put(self, bins: Iterable[int], cumulative: _Cumulative) -> None:
+    def put(self, bins: Symbols, cumulative: _Cumulative) -> None:
         low, span = self.low, self.span
-        for b in bins:
+        for b in bins.tolist():
             scale = span >> PRECISION
             low += scale * cumulative[b]
             span = scale * (cumulative[b + 1] - cumulative[b])

@@ -30,7 +30,7 @@ from runtime.tables import Tables
 class Sender(Protocol):
     """Takes bins and the model to code them with."""
 
-    def put(self, bins: list[int], model: Any) -> None:
+    def put(self, bins: Symbols, model: Any) -> None:
         """Code some bins."""
         ...
 
@@ -83,10 +83,10 @@ class StepwiseCoder:
         escaped: list[Symbols] = []
         for channel in alive:
             bins, values = to_bins(symbols[channel], self._tables, channel)
-            sender.put(bins.tolist(), self._rows[channel])
+            sender.put(bins, self._rows[channel])
             escaped.append(values)
         for values in escaped:
-            sender.put(to_zigzag(values).tolist(), self._byte)
+            sender.put(to_zigzag(values), self._byte)
         return sender.finish()
 
     def decode(self, body: bytes, cells: int) -> Symbols:
@@ -132,9 +132,9 @@ class StepwiseContextCoder:
             contexts = self._contexts.of(channel, symbols[channel])
             for value, context in zip(symbols[channel].ravel().tolist(), contexts.ravel().tolist(), strict=True):
                 has_bin = 0 <= value - low < escape
-                sender.put([value - low if has_bin else escape], self._models[channel][context])
+                sender.put(np.array([value - low if has_bin else escape], np.int32), self._models[channel][context])
                 if not has_bin:
-                    sender.put(to_zigzag(np.array([value], np.int32)).tolist(), self._byte)
+                    sender.put(to_zigzag(np.array([value], np.int32)), self._byte)
         return sender.finish(), 0
 
     def decode(self, body: bytes, grid: Grid) -> Symbols:
@@ -161,7 +161,7 @@ def _put_flags(sender: Sender, symbols: Symbols, flags: list[Any]) -> list[int]:
     """Flags of the channels that are all zero; returns the others."""
     alive = [bool(channel.any()) for channel in symbols]
     for is_alive, flag in zip(alive, flags, strict=True):
-        sender.put([int(not is_alive)], flag)
+        sender.put(np.array([not is_alive], np.int32), flag)
     return np.flatnonzero(alive).tolist()
 
 

@@ -29,8 +29,8 @@ class _Sender:
     def __init__(self) -> None:
         self._coder = constriction.stream.queue.RangeEncoder()
 
-    def put(self, bins: list[int], model: Any) -> None:
-        self._coder.encode(np.array(bins, np.int32), model)
+    def put(self, bins: Symbols, model: Any) -> None:
+        self._coder.encode(bins, model)
 
     def finish(self) -> bytes:
         _, (low, span) = self._coder.pos()
