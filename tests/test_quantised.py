@@ -74,6 +74,7 @@ def test_symbols_stay_close_to_pytorchs(target, recipe, quantised, pixels):
 def test_bytes_in_and_symbols_out_without_a_second_rounding(target, quantised, pixels):
     """The graph's own output is the int8 symbol; its input is the picture as it was decoded."""
     bundle = Bundle.open(quantised(target))
+    assert bundle.graph.name == f"encoder{TARGETS[target].file.split()[0]}"
     assert bundle.manifest.graph_input["dtype"] == "uint8" and bundle.manifest.graph_output["dtype"] == "int8"
     raw = engines.run(engines.open_engine(None, target, bundle.graph, 1), pixels[1][np.newaxis])
     assert raw.dtype == np.int8 and raw.shape == (1, 64, 28, 28)

@@ -58,8 +58,8 @@ def quantise(plan: Plan) -> str:
         pinned: dict[str, list[dict[str, Any]]] = {_PIXELS: [_scale_of_one(0)]}
         for places, ends in ((plan.ranges.outputs, "output"), (plan.ranges.inputs, "input")):
             for index, r in places.items():
-                name = getattr(convolutions[index], ends)[0]
-                pinned[name] = [{"rmin": np.float32(r.low), "rmax": np.float32(r.high)}]
+                tensor = getattr(convolutions[index], ends)[0]
+                pinned[tensor] = [{"rmin": np.float32(r.low), "rmax": np.float32(r.high)}]
         if plan.integers_out:
             pinned[_LATENT] = [_scale_of_one(_MIDDLE)]
         quantize_static(
