@@ -62,6 +62,16 @@ def test_pieces_of_photographs_cost_less_than_with_tables_alone(make_bundle):
         fitted("magic", plain, symbols)
 
 
+def test_what_was_never_seen_stays_possible(make_bundle):
+    """Values far outside all tables, in every context, in channels with and without."""
+    encoder = Encoder.open(make_bundle("ours_n0", "onnx"), threads=1)
+    tables = fit(encoder.bundle.tables, [encoder.symbols(pixels) for pixels in builtin(12, 224).pixels])
+    rng = np.random.default_rng(1)
+    odd = rng.integers(-0x8000, 0x8000, (64, 28, 28)).astype(np.int32)
+    odd[::2] = rng.integers(-9, 10, (32, 28, 28))
+    assert mean_bytes("context", tables, [odd, odd[:, :3, :5].copy(), odd // 5000]) > 0
+
+
 def test_noise_gets_no_contexts(make_bundle):
     """Symbols that know nothing of their neighbours, and too few of them, are coded as before."""
     rng = np.random.default_rng(0)

@@ -89,8 +89,8 @@ VECTORISED static void fill_plane(int8_t *restrict to, int8_t *restrict flat, co
     }
 }
 
-/* Sums over the neighbours that `nearest` and above leave: all six for a sender, those of the rows above for a
- * receiver, who does not know the others yet. One loop without branches, so that compilers vectorise it. */
+/* Both sums of each symbol: over all six neighbours for a sender; without the two to the left for a receiver, who does
+ * not know them yet. One loop without branches, so that compilers vectorise it. */
 VECTORISED static void sum_up(const int8_t *at, size_t stride, size_t count, const int8_t *a, const int8_t *d, int left,
                           int16_t *restrict activity, int16_t *restrict direction) {
     const int8_t *up = at - stride, *far = at - 2 * stride;
