@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from calibration.choice import Selection, choose
+from calibration.choice import Pictures, Selection, choose
 from calibration.refit import fitted as fit
 from runtime import codecs, selftest
 from runtime.bundle import MANIFEST, SELFTEST, seal, staging, write_tables
@@ -22,6 +22,14 @@ from runtime.tables import Tables
 CHECKED = 256
 #: Pictures that tables are fitted to, where nobody says how many: rare values need many.
 FITTED = 1024
+
+
+def to_learn_from(data: Selection, size: int, least: int = 0) -> tuple[Pictures, int]:
+    """Pictures for tables, and how many of them: on those after that, what was learnt is checked."""
+    wanted = max(data.count, least)
+    chosen = choose(replace(data, count=wanted + CHECKED), size)
+    found = len(chosen.pixels)
+    return chosen, min(wanted, max(found - CHECKED, 3 * found // 4))
 
 
 @dataclass(frozen=True)
@@ -43,11 +51,10 @@ def refit_bundle(bundle: Path, data: Selection, output: Path, codec: str = "cont
     manifest, before = encoder.bundle.manifest, encoder.bundle.tables
     if output.resolve() == bundle.resolve():
         raise UsageError(f"{output} would replace the bundle that it is made from; choose another -o")
-    chosen = choose(replace(data, count=data.count + CHECKED), manifest.size)
+    chosen, fitted = to_learn_from(data, manifest.size)
     symbols = [encoder.symbols(pixels) for pixels in chosen.pixels]
     if len(symbols) < 4:
         raise UsageError(f"{data.data} has {len(symbols)} pictures; fitting needs at least 4, better 64")
-    fitted = min(data.count, max(len(symbols) - CHECKED, 3 * len(symbols) // 4))
     kind, after = fit(codec, replace(before, contexts=None), symbols[:fitted])
 
     def mean_bytes(kind: str, tables: Tables) -> float:

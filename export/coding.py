@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from calibration import choose
-from calibration.bundles import CHECKED, FITTED
+from calibration.bundles import FITTED, to_learn_from
 from calibration.refit import fitted
 from export import drift
 from export.job import Job
@@ -21,8 +20,7 @@ def fit(job: Job, draft: Manifest, encoder: Encoder) -> tuple[Manifest, tuple[st
         return draft, ()
     if wanted is None:
         raise UsageError("--codec context is fitted to an encoder's symbols: give pictures with --calibration")
-    chosen = choose(replace(wanted, count=max(wanted.count, FITTED) + CHECKED), job.size)
-    count = max(len(chosen.pixels) - CHECKED, 3 * len(chosen.pixels) // 4)
+    chosen, count = to_learn_from(wanted, job.size, FITTED)
     if count < 3:
         few = f"{wanted.data} has {len(chosen.pixels)} pictures; contexts need at least 4, better 64"
         if job.request.codec:

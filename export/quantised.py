@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from calibration import Pictures, choose
+from calibration import Pictures
 from calibration.builtin import builtin
-from calibration.bundles import CHECKED, FITTED
+from calibration.bundles import FITTED, to_learn_from
 from calibration.refit import fitted
 from encoders.checkpoint import CheckpointError
 from encoders.device import DeviceEncoder, QuantisableEncoder
@@ -97,12 +97,10 @@ def _data(job: Job) -> Data:
     if wanted is None:
         chosen = builtin(2 * _BUILTIN, job.size)
         return Data(chosen, _BUILTIN, _BUILTIN, None)
-    most = max(wanted.count, FITTED) + CHECKED
-    chosen = choose(replace(wanted, count=most), job.size)
+    chosen, count = to_learn_from(wanted, job.size, FITTED)
     if len(chosen.pixels) < 4:
         raise UsageError(f"{wanted.data} has {len(chosen.pixels)} pictures; calibration needs at least 4, better 64")
-    fitted = max(len(chosen.pixels) - CHECKED, 3 * len(chosen.pixels) // 4)
-    return Data(chosen, min(wanted.count, fitted), fitted, _with_receiver(job))
+    return Data(chosen, min(wanted.count, count), count, _with_receiver(job))
 
 
 def _with_receiver(job: Job) -> SplitModel | None:
