@@ -60,6 +60,7 @@ def main() -> None:
     parser.add_argument("--calibration", required=True, metavar="DATA")
     parser.add_argument("--data", required=True, action="append", metavar="DATA")
     parser.add_argument("--count", type=int, default=1024, help="pictures that contexts are fitted to (default: 1024)")
+    parser.add_argument("--models", nargs="+", default=list(registry.MODELS))
     parser.add_argument("--target", default="tflite")
     parser.add_argument("--plot", type=Path)
     args = parser.parse_args()
@@ -72,8 +73,8 @@ def main() -> None:
     print(f"| {' | '.join(columns)} |")
     print("|---" * len(columns) + "|")
     with tempfile.TemporaryDirectory() as folder:
-        for model, spec in registry.MODELS.items():
-            for name in weights.names(spec):
+        for model in args.models:
+            for name in weights.names(registry.spec(model)):
                 if name == weights.SEEDED:
                     continue
                 for precision in ("fp32", "int8"):

@@ -5,6 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import numpy as np
+
+from calibration.builtin import builtin
 from tests.conftest import ROOT
 
 
@@ -29,9 +32,20 @@ def test_full_encode():
 
 def test_range_coding():
     rows = [row for row in _rows("benchmarks.coder", "--rounds", "1") if row[0] != "coder"]
-    assert [row[0] for row in rows] == ["CompressAI", "constriction", "native"] * 2
-    for compressai, stock, native in (rows[:3], rows[3:]):
-        assert stock[1] == native[1] and int(native[1]) <= int(compressai[1])
+    assert [row[0] for row in rows] == ["CompressAI", "constriction", "native", "native, contexts"] * 2
+    for compressai, stock, native, contexts in (rows[:4], rows[4:]):
+        assert stock[1] == native[1] and int(contexts[1]) < int(native[1]) <= int(compressai[1])
+
+
+def test_context_coding(tmp_path):
+    """fp32 and int8 of one encoder, on pictures that the receiver has no class for."""
+    data = str(tmp_path / "pieces.npz")
+    np.savez(data, images=np.stack(builtin(40, 224).pixels))
+    words = ("--models", "ours_n0", "--target", "onnx", "--calibration", data, "--data", data)
+    head, *rows = _rows("benchmarks.contexts", *words)
+    assert head[5] == "contexts" and [row[1] for row in rows] == ["fp32", "int8"]
+    for row in rows:
+        assert float(row[5].strip("* B")) < float(row[4].split()[0]) and row[9] == ""
 
 
 def test_start(make_bundle):
