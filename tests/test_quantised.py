@@ -258,7 +258,7 @@ def drift(**changes):
     fields = {
         "pictures": 10, "kind": "real", "calibrated_on": 64, "recipe": "static", "kept_float": (), "agreement": 0.999,
         "mean_difference": 0.001, "largest_difference": 1,
-        "bytes_fp32": 500.0, "bytes_int8": 505.0, "bytes_refit": 498.0,
+        "bytes_fp32": 500.0, "bytes_int8": 505.0, "bytes_refit": 498.0, "bytes_context": 290.0,
         "file_fp32": 2_500_000, "file_int8": 660_000, "ms_fp32": 4.0, "ms_int8": 1.5, "labelled": 10, "top1_fp32": 90.0,
         "top1_int8": 89.0,
     }  # fmt: skip
@@ -267,6 +267,8 @@ def drift(**changes):
 
 def test_report_recommends_the_winner():
     assert not any("not faster" in line for line in drift().lines())
+    assert any("contexts" in line and "290.0 B" in line for line in drift().lines())
+    assert not any("contexts" in line for line in drift(bytes_context=None).lines())
     assert "not faster than fp32 on this CPU: prefer fp32" in drift(ms_int8=4.1).lines()[-1]
 
 
