@@ -104,11 +104,13 @@ def test_bundles_with_contexts_work_end_to_end(data, make_bundle, photographs):
     encoder = Encoder.open(bundle.path, threads=1)
     assert selftest.run(encoder).passed
     other = Bundle.open(make_bundle("ours_n0", "tflite", calibration=data))
+    assert other.manifest.codec == "context"
     payload = encoder.encode(photographs[1])
     symbols = encoder.symbols(photographs[1])
-    if other.tables.id == bundle.tables.id:  # every symbol of 27 pictures equal
-        assert np.array_equal(Decoder.open(other.path).symbols(payload), symbols)
     plain = make_bundle("ours_n0", "onnx")
+    both = Decoder.open(plain, tables=[bundle.path, other.path])
+    for sender in (encoder, Encoder.open(other.path, threads=1), Encoder.open(plain, threads=1)):
+        assert np.array_equal(both.symbols(sender.encode(photographs[1])), sender.symbols(photographs[1]))
     assert len(payload) < len(Encoder.open(plain).encode(photographs[1]))
     with pytest.raises(WrongTable):
         Decoder.open(plain).symbols(payload)

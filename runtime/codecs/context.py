@@ -1,4 +1,4 @@
-"""The context codec: a symbol's table depends on what was coded around it, which half of most payloads hung on.
+"""The context codec: a symbol's table depends on what was coded around it.
 
 For each picture the plain codec is used instead where that is shorter, so that pictures unlike those the contexts were
 fitted to cost no more than before.
