@@ -8,8 +8,8 @@ setup(
         # falls back to constriction or to pure Python.
         Extension(
             "runtime.coder._range_coder",
-            sources=["runtime/coder/plain.c", "runtime/coder/context.c"],
-            depends=["runtime/coder/range.h"],
+            sources=["runtime/coder/plain.c", "runtime/coder/context.c", "runtime/coder/hyper.c"],
+            depends=["runtime/coder/range.h", "runtime/coder/plain.h"],
             extra_compile_args=["-O3"],
             optional=True,
         )

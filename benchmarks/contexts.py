@@ -22,10 +22,10 @@ from calibration import Pictures, Selection, choose
 from calibration.refit import refit
 from encoders import registry, weights
 from encoders.loading import load
-from encoders.prior import medians, tables
 from export import Request, drift, export
 from runtime import Encoder, codecs
 from runtime.codecs import Codec
+from runtime.codecs import Message
 from runtime.coder import Symbols
 
 _ALL = 1 << 20
@@ -37,7 +37,7 @@ def _milliseconds(codec: Codec, symbols: list[Symbols]) -> tuple[float, float]:
     taken: tuple[list[float], list[float]] = ([], [])
     for each in symbols[:_TIMED]:
         begin = perf_counter()
-        coded = codec.encode(each)
+        coded = codec.encode(Message(each))
         middle = perf_counter()
         codec.decode(coded.body, each.shape[1:], coded.plain)
         for times, spent in zip(taken, (middle - begin, perf_counter() - middle), strict=True):
@@ -45,14 +45,13 @@ def _milliseconds(codec: Codec, symbols: list[Symbols]) -> tuple[float, float]:
     return statistics.median(taken[0]), statistics.median(taken[1])
 
 
-def _accuracy(model: str, name: str, pictures: Pictures, symbols: list[Symbols]) -> float | None:
+def _accuracy(model: str, name: str, pictures: Pictures, codec: Codec, symbols: list[Symbols]) -> float | None:
     receiver = load(model, "receiver", None, name).model
     names = list(receiver.class_names)
     if any(label not in names for label in pictures.labels):
         return None
-    return drift.top1(
-        receiver, medians(receiver.prior), symbols, [names.index(str(label)) for label in pictures.labels]
-    )
+    messages = [Message(each) for each in symbols]
+    return drift.top1(receiver, codec, messages, [names.index(str(label)) for label in pictures.labels])
 
 
 def main() -> None:
@@ -83,7 +82,7 @@ def main() -> None:
                         output=Path(folder) / f"{model}-{name}-{precision}",
                     ))  # fmt: skip
                     encoder = Encoder.open(made.path, threads=1)
-                    prior = tables(load(model, weights=name).model.prior, 28 * 28)
+                    prior = load(model, weights=name).model.tables((28, 28))
                     fitted = refit(prior, [encoder.symbols(pixels) for pixels in fitting])
                     ways = {
                         "prior": codecs.make("factorized", prior, None),
@@ -92,7 +91,7 @@ def main() -> None:
                     }
                     for title, pictures in data.items():
                         symbols = [encoder.symbols(pixels) for pixels in pictures.pixels]
-                        coded = {way: [codec.encode(each) for each in symbols] for way, codec in ways.items()}
+                        coded = {way: [codec.encode(Message(each)) for each in symbols] for way, codec in ways.items()}
                         sizes = [float(np.mean([len(c.body) for c in each])) for each in coded.values()]
                         plain = sum(c.plain for c in coded["contexts"])
                         top1 = _accuracy(model, name, pictures, symbols)

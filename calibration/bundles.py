@@ -51,18 +51,21 @@ def refit_bundle(bundle: Path, data: Selection, output: Path, codec: str = "cont
     manifest, before = encoder.bundle.manifest, encoder.bundle.tables
     if output.resolve() == bundle.resolve():
         raise UsageError(f"{output} would replace the bundle that it is made from; choose another -o")
+    if before.hyper is not None:
+        raise UsageError(f"{bundle} has a hyperprior, which chooses a table for each symbol: there is nothing to refit")
     chosen, fitted = to_learn_from(data, manifest.size)
-    symbols = [encoder.symbols(pixels) for pixels in chosen.pixels]
-    if len(symbols) < 4:
-        raise UsageError(f"{data.data} has {len(symbols)} pictures; fitting needs at least 4, better 64")
-    kind, after = fit(codec, replace(before, contexts=None), symbols[:fitted])
+    messages = [encoder.message(pixels) for pixels in chosen.pixels]
+    if len(messages) < 4:
+        raise UsageError(f"{data.data} has {len(messages)} pictures; fitting needs at least 4, better 64")
+    symbols = [message.symbols for message in messages[:fitted]]
+    kind, after = fit(codec, replace(before, contexts=None), symbols, manifest.codec)
 
     def mean_bytes(kind: str, tables: Tables) -> float:
         made = codecs.make(kind, tables, None)
-        return statistics.fmean(len(made.encode(each).body) for each in symbols[fitted:])
+        return statistics.fmean(len(made.encode(each).body) for each in messages[fitted:])
 
     sizes = mean_bytes(manifest.codec, before), mean_bytes(kind, after)
-    result = Refitted(after.id.hex(), codec, fitted, len(symbols) - fitted, *sizes, chosen.skipped)
+    result = Refitted(after.id.hex(), codec, fitted, len(messages) - fitted, *sizes, chosen.skipped)
     with staging(output) as directory:
         shutil.copytree(bundle, directory, dirs_exist_ok=True, ignore=shutil.ignore_patterns(MANIFEST))
         write_tables(directory, after)

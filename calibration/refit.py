@@ -8,6 +8,7 @@ so that what was not seen costs little more than before, and stays possible.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -39,15 +40,21 @@ def refit(tables: Tables, pictures: Sequence[Symbols]) -> Tables:
         before = tables.zero_weight[channel] / TOTAL
         share = (silent + _FLAG_STRENGTH * before) / (len(pictures) + _FLAG_STRENGTH)
         flags.append(round(float(np.clip(share, FLAG_BOUND, 1 - FLAG_BOUND)) * TOTAL))
-    return Tables.build(rows, tables.low, flags, tables.medians)
+    return replace(Tables.build(rows, tables.low, flags, tables.medians), step=tables.step)
 
 
-def fitted(codec: str, tables: Tables, pictures: Sequence[Symbols]) -> tuple[str, Tables]:
-    """Tables for ``plain`` or ``context`` coding of such symbols, and the codec's name in a manifest."""
+def fitted(codec: str, tables: Tables, pictures: Sequence[Symbols], kind: str = "factorized") -> tuple[str, Tables]:
+    """Tables for ``plain`` or ``context`` coding of such symbols, and the codec's name in a manifest.
+
+    ``kind`` is the codec that the model has by itself. A hyperprior has made a table for each symbol already.
+    """
     if codec not in CODECS:
         raise UnknownName("codec", codec, CODECS)
+    if tables.hyper is not None:
+        return kind, tables
     own = refit(tables, pictures)
-    return CODECS[codec], contexts.fit(own, pictures) if codec == "context" else own
+    chosen = contexts.fit(own, pictures) if codec == "context" else own
+    return ("affine" if kind == "affine" else CODECS[codec]), chosen
 
 
 def _counts(tables: Tables, symbols: Symbols) -> list[npt.NDArray[np.float64]]:

@@ -7,6 +7,7 @@ spellings, and its CDF buffers are empty or filled depending on when the file wa
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import pickle
@@ -28,7 +29,9 @@ Side = Literal["encoder", "receiver"]
 State = dict[str, torch.Tensor]
 
 #: Constants and counters that a module makes itself: a file without them is complete.
-_OPTIONAL = re.compile(r"(num_batches_tracked|\._offset|\._quantized_cdf|\._cdf_length|\.target|_bound\.bound)$")
+_OPTIONAL = re.compile(
+    r"(num_batches_tracked|\._offset|\._quantized_cdf|\._cdf_length|\.target|bound|\.pedestal|\.scale_table|_index)$"
+)
 #: CompressAI 1.2.7 renamed _matrix0 to matrices.0, _bias0 to biases.0 and _factor0 to factors.0.
 _SPELLINGS = {"matrix": "matrices", "bias": "biases", "factor": "factors"}
 
@@ -109,10 +112,11 @@ def read_file(path: Path) -> Any:
             return load_file(path)
         except SafetensorError as why:
             raise CheckpointError(f"{path.name} is not an intact safetensors file: {why}") from why
-    # Training scripts keep NumPy scalars among their results; these types hold numbers only.
+    # Training scripts keep NumPy scalars among their results, and the options they were called with: types that hold
+    # values and do nothing.
     numbers = [np.dtype, np.ndarray, type(np.dtype("f8")), type(np.dtype("f4")), type(np.dtype("i8"))]
     scalar: Any = np._core.multiarray.scalar  # type: ignore[attr-defined]
-    with torch.serialization.safe_globals([scalar, *numbers]), warnings.catch_warnings():
+    with torch.serialization.safe_globals([scalar, *numbers, argparse.Namespace]), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             return torch.load(path, map_location="cpu", weights_only=True)
@@ -146,8 +150,8 @@ def _with_prefix(own: Iterable[str], state: State) -> State:
     prefix = "bottleneck_layer."
     if any(k.startswith(prefix) for k in state) or not any(k.startswith(prefix) for k in own):
         return state
-    return {prefix + k if k.split(".")[0] in ("encoder", "decoder", "entropy_bottleneck") else k: v
-            for k, v in state.items()}  # fmt: skip
+    own = set(own)
+    return {prefix + k if prefix + k in own or k.startswith("entropy_bottleneck.") else k: v for k, v in state.items()}
 
 
 def _spell_like(own: Mapping[str, torch.Tensor], state: State) -> State:
@@ -166,7 +170,7 @@ def _spell_like(own: Mapping[str, torch.Tensor], state: State) -> State:
 
 
 def _is_cdf(key: str) -> bool:
-    return key.endswith(("._offset", "._quantized_cdf", "._cdf_length"))
+    return key.endswith(("._offset", "._quantized_cdf", "._cdf_length", ".scale_table"))
 
 
 def _is_finite(tensor: torch.Tensor) -> bool:

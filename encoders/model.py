@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
+
+from encoders import prior, settle
+from runtime.payload import Grid
+from runtime.tables import Tables
 
 
 @dataclass(frozen=True)
@@ -28,8 +35,18 @@ class Prior(Protocol):
     def _logits_cumulative(self, inputs: torch.Tensor, stop_gradient: bool) -> torch.Tensor: ...
 
 
+@dataclass(frozen=True)
+class Output:
+    """What a device's graph makes of one output of the encoder: ``(y - centre) / step``, rounded or left real."""
+
+    centre: npt.NDArray[np.float32]
+    """For each channel."""
+    step: float = 1.0
+    rounded: bool = True
+
+
 class SplitModel(nn.Module):
-    """An encoder for the device, a prior for the coder, and a receiver for the server.
+    """An encoder for the device, tables for the coder, and a receiver for the server.
 
     ``encoder_keys`` and ``receiver_keys`` say which state-dict prefixes each side needs, so that a file with the
     encoder alone serves the device.
@@ -41,17 +58,48 @@ class SplitModel(nn.Module):
 
     @property
     @abstractmethod
-    def encoder(self) -> nn.Sequential:
-        """From a normalised picture (N, 3, H, W) to the latent (N, C, h, w)."""
+    def encoder(self) -> nn.Module:
+        """From a normalised picture (N, 3, H, W) to the latent (N, C, h, w), or to a tuple that begins with it."""
 
     @property
-    @abstractmethod
     def prior(self) -> Prior:
-        """Distribution of each latent channel."""
+        """Distribution of each latent channel, where the model has a factorized prior."""
+        raise NotImplementedError(f"{type(self).__name__} has no factorized prior")
 
     @abstractmethod
     def receive(self, latent: torch.Tensor) -> torch.Tensor:
         """From the quantised latent to the task's output."""
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """One for each output of the encoder, the latent's first."""
+        return (Output(prior.medians(self.prior)),)
+
+    def tables(self, grid: Grid) -> Tables:
+        """Integer tables for a latent of this grid."""
+        return prior.tables(self.prior, grid[0] * grid[1])
+
+    def further_shapes(self, grid: Grid) -> list[tuple[int, int, int]]:
+        """Of the outputs behind the first, for a latent of this grid."""
+        return []
+
+    @property
+    def shipped(self) -> nn.Module:
+        """What a sender must have, which is what parameters and bits are counted over."""
+        return self.encoder
+
+    @property
+    def last(self) -> Sequence[nn.Conv2d]:
+        """Convolutions whose sum is the latent."""
+        layers = self.encoder
+        if not isinstance(layers, nn.Sequential) or not isinstance(layers[-1], nn.Conv2d):
+            raise NotImplementedError(f"{type(self).__name__} does not say which convolutions its latent comes from")
+        return [layers[-1]]
+
+    def settle(self, pictures: torch.Tensor) -> None:
+        """Make fresh layers put out what trained ones would, and the prior expect it; pictures are normalised."""
+        centre, spread = settle.scale(self.last, self.encoder(pictures))
+        settle.fit(self.prior, centre, spread)
 
     def adopt(self, state: dict[str, torch.Tensor]) -> None:
         """Go on from trained weights; a model may know how to start from a smaller one's."""

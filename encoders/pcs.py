@@ -14,8 +14,9 @@ from typing import cast
 import torch
 from compressai.entropy_models import EntropyBottleneck
 from torch import nn
-from torchvision.models import ResNet50_Weights, resnet50
+from torchvision.models import resnet50
 
+from encoders.backbones import IMAGENET
 from encoders.model import Prior, SplitModel, StagedModel, Task
 from encoders.registry import ModelSpec
 from encoders.tails import SmallTail
@@ -24,7 +25,6 @@ from runtime.errors import UnknownName
 HIDDEN = 128
 PATCH = 8
 FEATURES = 256  # channels behind ResNet-50's first stage
-IMAGENET = tuple(ResNet50_Weights.IMAGENET1K_V1.meta["categories"])
 
 
 class ResidualBlock(nn.Module):

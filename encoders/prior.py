@@ -8,14 +8,16 @@ the checkpoint's quantiles: the published PCS files never trained those.
 from __future__ import annotations
 
 import copy
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from encoders.model import Prior
 from runtime.tables import FLAG_BOUND, TOTAL, WIDEST, Tables, integer_weights
+
+if TYPE_CHECKING:
+    from encoders.model import Prior
 
 #: Mass that may stay outside the bins, on both sides together.
 TAIL = 2.0**-20

@@ -1,7 +1,7 @@
 """The model registry: one line a model, readable without torch.
 
-A new model is one file that offers ``build(spec, task) -> SplitModel`` and one :func:`register` line, here or in a
-package of your own.
+A new model is one file that offers ``build(spec, task) -> SplitModel`` and one :func:`register` line, in
+:mod:`encoders.catalogue` or in a package of your own.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from runtime.errors import UnknownName, UsageError
 
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+#: Kernel, stride and padding.
+Window = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -30,13 +34,25 @@ class ModelSpec:
     summary: str
     latent_channels: int
     stride: int
-    """Side of the picture patch behind one latent position."""
+    """Sides of pictures must be multiples of this."""
+    windows: tuple[Window, ...] = ()
+    """The convolutions and poolings that lead to the latent; one latent position for each ``stride`` without them."""
+    split: str = "the whole encoder"
+    """Where the original network was cut."""
+    parameters: int | None = None
+    """Learnable numbers of the encoder."""
+    bits: int | None = None
+    """The same in bits, with the buffers of its checkpoint, as SC2 counts them at 32 bits a number."""
+    macs: int | None = None
+    """Multiplications and additions of the encoder, for one picture of this size."""
     size: int = 224
     """Side of the square picture the model was trained for."""
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     codec: str = "factorized"
-    options: Mapping[str, int] = field(default_factory=dict)
+    task: str = "classification"
+    """What its receiver does: ``classification``, ``segmentation`` or ``picture``."""
+    options: Mapping[str, Any] = field(default_factory=dict)
     weights: tuple[str, ...] = ()
     """Names of the trained weights that ship in encoders/weights, the default first."""
 
@@ -48,7 +64,10 @@ class ModelSpec:
                 f"size {size} does not fit {self.name}: it must be a multiple of {self.stride}, "
                 f"for example {lower} or {lower + self.stride}"
             )
-        return size // self.stride, size // self.stride
+        side = size if self.windows else size // self.stride
+        for kernel, stride, padding in self.windows:
+            side = (side + 2 * padding - kernel) // stride + 1
+        return side, side
 
     def build(self, task: Task | None = None) -> SplitModel:
         """Make the PyTorch model with whatever weights its constructor leaves in it.
@@ -74,27 +93,3 @@ def spec(name: str) -> ModelSpec:
     if name not in MODELS:
         raise UnknownName("model", name, MODELS)
     return MODELS[name]
-
-
-def _register_pcs() -> None:
-    for blocks, summary, weights in (
-        (0, "no residual block", ("lmb1.28",)),
-        (4, "four residual blocks", ("lmb1.28", "lmb0.16", "lmb40.96")),
-        (8, "eight residual blocks", ("lmb1.28",)),
-    ):
-        for suffix, training in (("", "tail trained too"), ("_enc", "tail frozen: stock ResNet-50")):
-            register(
-                ModelSpec(
-                    name=f"ours_n{blocks}{suffix}",
-                    system="PCS 2022",
-                    module="encoders.pcs",
-                    summary=f"8x8 patches, {summary}; {training}",
-                    latent_channels=64,
-                    stride=8,
-                    options={"blocks": blocks, "frozen_tail": int(bool(suffix))},
-                    weights=() if suffix else weights,
-                )
-            )
-
-
-_register_pcs()

@@ -16,7 +16,9 @@ from runtime.errors import UsageError
 def fit(job: Job, draft: Manifest, encoder: Encoder) -> tuple[Manifest, tuple[str, ...]]:
     """Replace the tables in the job's directory, if that was asked for; also tell what it saves."""
     wanted = job.request.calibration
-    if job.request.coding == "plain":
+    if job.loaded.spec.codec == "hyperprior" and job.request.codec == "context":
+        raise UsageError(f"{draft.model} has a hyperprior, which chooses a table for each symbol: leave --codec out")
+    if job.request.coding == "plain" or job.loaded.spec.codec == "hyperprior":
         return draft, ()
     if wanted is None:
         raise UsageError("--codec context is fitted to an encoder's symbols: give pictures with --calibration")
@@ -26,9 +28,10 @@ def fit(job: Job, draft: Manifest, encoder: Encoder) -> tuple[Manifest, tuple[st
         if job.request.codec:
             raise UsageError(few)
         return draft, (f"  {few}: coded with the prior's tables",)
-    symbols = [encoder.symbols(pixels) for pixels in chosen.pixels]
-    kind, tables = fitted(job.request.coding, encoder.bundle.tables, symbols[:count])
-    others = symbols[count:]
+    messages = [encoder.message(pixels) for pixels in chosen.pixels]
+    symbols = [message.symbols for message in messages[:count]]
+    kind, tables = fitted(job.request.coding, encoder.bundle.tables, symbols, draft.codec)
+    others = messages[count:]
     before = drift.mean_bytes(encoder.bundle.tables, draft.codec, others)
     after = drift.mean_bytes(tables, kind, others)
     write_tables(job.directory, tables)

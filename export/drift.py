@@ -14,12 +14,12 @@ import torch
 
 from encoders.model import SplitModel
 from runtime import codecs
+from runtime.codecs import Codec, Message
 from runtime.encoder import Encoder
 from runtime.errors import SplitportError
 from runtime.tables import Tables
 
 Pixels = npt.NDArray[np.uint8]
-Symbols = npt.NDArray[np.int32]
 _ROUNDS = 40
 
 
@@ -90,15 +90,15 @@ class Drift:
         return said
 
 
-def symbols_of(encoder: Encoder, pictures: Sequence[Pixels]) -> list[Symbols]:
-    """What the encoder puts out for each."""
-    return [encoder.symbols(picture) for picture in pictures]
+def messages_of(encoder: Encoder, pictures: Sequence[Pixels]) -> list[Message]:
+    """What the encoder would code for each."""
+    return [encoder.message(picture) for picture in pictures]
 
 
-def mean_bytes(tables: Tables, codec: str, symbols: Sequence[Symbols]) -> float:
+def mean_bytes(tables: Tables, codec: str, messages: Sequence[Message]) -> float:
     """Payload bytes of a picture under these tables."""
     made = codecs.make(codec, tables, None)
-    return statistics.fmean(len(made.encode(each).body) for each in symbols)
+    return statistics.fmean(len(made.encode(each).body) for each in messages)
 
 
 def interleaved_ms(first: Encoder, second: Encoder, pictures: Sequence[Pixels]) -> tuple[float, float]:
@@ -114,13 +114,10 @@ def interleaved_ms(first: Encoder, second: Encoder, pictures: Sequence[Pixels]) 
 
 
 @torch.no_grad()
-def top1(
-    model: SplitModel, medians: npt.NDArray[np.float32], symbols: Sequence[Symbols], labels: Sequence[int]
-) -> float:
-    """Per cent that the model's own receiver gets right from these symbols."""
-    centre = medians[:, np.newaxis, np.newaxis]
+def top1(model: SplitModel, codec: Codec, messages: Sequence[Message], labels: Sequence[int]) -> float:
+    """Per cent that the model's own receiver gets right from these messages."""
     right = [
-        int(model.receive(torch.from_numpy(each.astype(np.float32) + centre).unsqueeze(0)).argmax()) == label
-        for each, label in zip(symbols, labels, strict=True)
+        int(model.receive(torch.from_numpy(codec.latent(each)).unsqueeze(0)).argmax()) == label
+        for each, label in zip(messages, labels, strict=True)
     ]
     return 100 * statistics.fmean(right)

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from encoders.device import QuantisableEncoder
 from export.ranges import Range, Ranges
 from export.sensitivity import convolutions, rounded
 
@@ -25,8 +26,8 @@ _PICTURES = 16
 
 @torch.no_grad()
 def on_grid(
-    network: nn.Module, inputs: Iterable[npt.NDArray[np.float32]], ranges: Ranges, kept: Collection[int]
-) -> nn.Module:
+    network: QuantisableEncoder, inputs: Iterable[npt.NDArray[np.float32]], ranges: Ranges, kept: Collection[int]
+) -> QuantisableEncoder:
     """A copy of the network with weights that converters leave as they are; the kept convolutions stay."""
     pictures = [torch.from_numpy(pixels) for pixels in islice(inputs, _PICTURES)]
     moved = copy.deepcopy(network)

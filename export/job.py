@@ -66,19 +66,30 @@ class Job:
                 model = self.request.model
                 raise ConversionError(f"the converter failed on {model}: {first} (see --debug)") from why
 
+    @property
+    def output_shapes(self) -> list[tuple[int, ...]]:
+        """Of the encoder's graph, without the first dimension."""
+        latent = (self.loaded.spec.latent_channels, *self.grid)
+        return [latent, *self.loaded.model.further_shapes(self.grid)]
+
     def encoder_ends(self, device: DeviceEncoder) -> tuple[dict[str, Any], dict[str, Any]]:
         """What somebody needs who runs the graph without this project."""
-        size, latent = self.size, (1, self.loaded.spec.latent_channels, *self.grid)
+        size = self.size
         nhwc = end("uint8", (1, size, size, 3), "NHWC")
         channels_last = end("uint8", (1, 3, size, size), "NCHW in channels-last memory")
-        symbols = end("float32" if device.integers_as_float else "int32", latent, "NCHW")
+        integers = "float32" if device.integers_as_float else "int32"
+        ends = [
+            end(integers if output.rounded else "float32", (1, *shape), "NCHW")
+            for output, shape in zip(device.outputs, self.output_shapes, strict=True)
+        ]
+        symbols = ends[0] if len(ends) == 1 else {"outputs": ends}
         return (channels_last if device.channels_first else nhwc), symbols
 
     def manifest(
         self, graph: str, shipped: nn.Module, graph_input: dict[str, Any], graph_output: dict[str, Any]
     ) -> Manifest:
         """The manifest as far as it is known before the artifact has been checked."""
-        spec, request = self.loaded.spec, self.request
+        spec, request, more = self.loaded.spec, self.request, self.output_shapes[1:]
         return Manifest(
             model=spec.name,
             side=request.side,
@@ -93,7 +104,7 @@ class Job:
             mean=spec.mean,
             std=spec.std,
             codec=spec.codec,
-            codec_parameters={},
+            codec_parameters={"hyper_shape": list(more[0])} if more else {},
             parameters=sum(p.numel() for p in shipped.parameters()),
             bits=_bits(shipped, self.target.stored_bits.get(request.precision, 8)),
             weights=self.loaded.weights,
@@ -101,6 +112,7 @@ class Job:
             calibration=None,
             parity={},
             tools={name: version(name) for name in ("splitport", "torch", "compressai", *self.target.packages)},
+            task=spec.task,
             class_names=self.loaded.model.class_names if request.side == "receiver" else (),
         )
 

@@ -32,7 +32,7 @@ class Parity:
     """``real`` or ``drawn``."""
     agreement: float
     """Share of symbols that are equal."""
-    largest_difference: int
+    largest_difference: float
     beyond_tolerance: int
     tolerance: float
 
@@ -49,21 +49,22 @@ def measure(
     precision: str,
 ) -> Parity:
     """Run both on each picture; raise ParityError if a symbol is not a rounding of PyTorch's latent."""
-    equal = total = beyond = largest = 0
+    equal = total = beyond = 0
+    largest = 0.0
     for pixels in pictures:
-        latent = eager_latent(eager, pixels)
-        symbols = encoder.symbols(pixels)
-        difference = np.abs(symbols - np.rint(latent))
-        slack = TOLERANCE[precision] * max(1.0, float(np.abs(latent).max()))
-        beyond += int((np.abs(symbols - latent) > 0.5 + slack).sum())
-        equal += int((difference == 0).sum())
-        total += symbols.size
-        largest = max(largest, int(difference.max()))
+        outputs = zip(encoder.outputs(pixels), eager_latents(eager, pixels), eager.outputs, strict=True)
+        for actual, latent, output in outputs:
+            slack = TOLERANCE[precision] * max(1.0, float(np.abs(latent).max()))
+            beyond += int((np.abs(actual - latent) > (0.5 if output.rounded else 0) + slack).sum())
+            difference = np.abs(actual - (np.rint(latent) if output.rounded else latent))
+            equal += int((difference <= (0 if output.rounded else slack)).sum())
+            total += latent.size
+            largest = max(largest, float(difference.max()))
     result = Parity(len(pictures), kind, equal / total, largest, beyond, TOLERANCE[precision])
     if beyond:
         raise ParityError(
             f"the exported graph differs from PyTorch: {beyond} of {total} symbols are wrong by more than "
-            f"rounding (largest difference {largest}); nothing was written. Please report the model and target"
+            f"rounding (largest difference {largest:g}); nothing was written. Please report the model and target"
         )
     return result
 
@@ -76,10 +77,9 @@ def compare_outputs(actual: npt.NDArray[Any], expected: npt.NDArray[np.float32],
     return {"latents": len(expected), "largest_difference": worst, "tolerance": TOLERANCE[precision]}
 
 
-def eager_latent(eager: DeviceEncoder, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """PyTorch's latent less its median, of shape (channels, height, width)."""
+def eager_latents(eager: DeviceEncoder, pixels: npt.NDArray[np.uint8]) -> list[npt.NDArray[np.float32]]:
+    """PyTorch's outputs before rounding, each of shape (channels, height, width)."""
     picture = torch.from_numpy(pixels).unsqueeze(0)
     with torch.no_grad():
-        latent = eager.latent(picture.permute(0, 3, 1, 2) if eager.channels_first else picture)
-    result: npt.NDArray[np.float32] = latent[0].numpy()
-    return result
+        latents = eager.latents(picture.permute(0, 3, 1, 2) if eager.channels_first else picture)
+    return [latent[0].numpy() for latent in latents]

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from encoders import registry
 from encoders.loading import load
-from encoders.prior import tables
 from export.card import card
 from export.job import Job
 from export.request import Exported, Request
@@ -28,7 +27,7 @@ def export(request: Request) -> Exported:
     with quiet(request.debug):
         loaded = load(request.model, request.side, request.checkpoint, request.weights)
     with staging(request.destination) as directory:
-        write_tables(directory, tables(loaded.model.prior, nominal[0] * nominal[1]))
+        write_tables(directory, loaded.model.tables(nominal))
         with quiet(request.debug):
             manifest, notes = SIDES[request.side](Job(request, loaded, target, directory))
         (directory / "README.md").write_text(card(loaded.spec, manifest), encoding="utf-8")

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,16 +21,16 @@ from encoders.device import DeviceEncoder, QuantisableEncoder
 from encoders.drawn import SELFTEST_SEED, draw
 from encoders.loading import load
 from encoders.model import SplitModel
-from encoders.prior import medians, tables
 from export import drift
 from export.drift import Drift, DriftError
 from export.grid import on_grid
 from export.job import Job
 from export.ranges import find
-from export.sensitivity import convolutions, worst_first
+from export.sensitivity import convolutions, last_ones, worst_first
 from export.targets import Plan
-from runtime import selftest
+from runtime import codecs, selftest
 from runtime.bundle import Manifest, seal, write_tables
+from runtime.codecs import Message
 from runtime.encoder import Encoder
 from runtime.errors import UsageError
 
@@ -80,11 +81,10 @@ def encoder(job: Job) -> tuple[Manifest, tuple[str, ...]]:
     data = _data(job)
     if job.request.max_drop is not None and data.labels is None:
         raise UsageError("--max-drop needs trained weights, and calibration data with the receiver's classes")
-    centre = medians(job.loaded.model.prior)
-    device = DeviceEncoder(job.loaded.model, job.loaded.spec, centre, **job.target.device_options).eval()
+    device = DeviceEncoder(job.loaded.model, job.loaded.spec, **job.target.device_options).eval()
     with tempfile.TemporaryDirectory() as scratch:
         reference = _reference(job, device, Path(scratch))
-        draft, found = _quantise(job, device, centre, data, reference)
+        draft, found = _quantise(job, device, data, reference)
     opened = Encoder.open(job.directory, threads=1)
     selftest.write(job.directory, opened, draw(SELFTEST_SEED, job.size))
     provenance = {**data.chosen.provenance(), "count": data.calibrated, "fitted": data.fitted}
@@ -117,8 +117,8 @@ def _reference(job: Job, device: DeviceEncoder, directory: Path) -> Encoder:
     """The same encoder in real numbers, to compare with."""
     real = replace(job, request=replace(job.request, precision="fp32"), directory=directory)
     graph = real.convert(device, _example(job, device))
-    write_tables(directory, tables(job.loaded.model.prior, int(np.prod(job.loaded.spec.grid(job.loaded.spec.size)))))
-    seal(directory, real.manifest(graph, job.loaded.model.encoder, *real.encoder_ends(device)))
+    write_tables(directory, job.loaded.model.tables(job.loaded.spec.grid(job.loaded.spec.size)))
+    seal(directory, real.manifest(graph, job.loaded.model.shipped, *real.encoder_ends(device)))
     return Encoder.open(directory, threads=1)
 
 
@@ -127,19 +127,21 @@ def _example(job: Job, device: DeviceEncoder) -> torch.Tensor:
     return picture.permute(0, 3, 1, 2) if device.channels_first else picture
 
 
-def _quantise(
-    job: Job, device: DeviceEncoder, centre: npt.NDArray[np.float32], data: Data, reference: Encoder
-) -> tuple[Manifest, Drift]:
+def _quantise(job: Job, device: DeviceEncoder, data: Data, reference: Encoder) -> tuple[Manifest, Drift]:
     """Convert, measure, and go on with one more layer in real numbers while the accuracy is not good enough."""
     recipe = job.request.recipe or next(iter(job.target.recipes))
-    network = QuantisableEncoder(job.loaded.model, job.loaded.spec, centre).eval()
+    by_sum = job.target.device_options.get("rounding_by_sum", False)
+    network = QuantisableEncoder(job.loaded.model, job.loaded.spec, rounding_by_sum=by_sum).eval()
     layers = convolutions(network)
     kept = {0, len(layers) - 1} if recipe == "mixed" else set()
+    if not network.ends_in_convolution:
+        # What comes behind them rounds, or is real: a quantiser in between would be a second, other rounding.
+        kept |= last_ones(network, torch.from_numpy(_planes(data.calibrating[0])))
     plan = Plan(
         network, device, _example(job, device), data.calibrating, recipe, frozenset(kept), len(layers), job.directory
     )
     plan = replace(plan, ranges=find(network, plan.inputs()))
-    expected = drift.symbols_of(reference, data.checking)
+    expected = drift.messages_of(reference, data.checking)
     suspects: list[int] | None = None
     while True:
         plan = replace(plan, network=on_grid(network, plan.inputs(), plan.ranges, plan.kept))
@@ -158,29 +160,30 @@ def _quantise(
 
 
 def _attempt(
-    job: Job, plan: Plan, data: Data, reference: Encoder, expected: Sequence[npt.NDArray[np.int32]]
+    job: Job, plan: Plan, data: Data, reference: Encoder, expected: Sequence[Message]
 ) -> tuple[Manifest, Drift]:
     for file in job.directory.glob(f"{plan.stem}.*"):
         file.unlink()
     graph = job.quantise(plan)
     prior = reference.bundle.tables
     write_tables(job.directory, prior)
-    draft = job.manifest(graph, job.loaded.model.encoder, *job.encoder_ends(plan.device))
+    draft = job.manifest(graph, job.loaded.model.shipped, *job.encoder_ends(plan.device))
     seal(job.directory, draft)
     opened = Encoder.open(job.directory, threads=1)
     draft = replace(
         draft,
         bits=job.target.load().stored_bits(job.directory / graph),
-        graph_output={**draft.graph_output, "dtype": opened.graph_dtype(data.checking[0])},
+        graph_output=_with_dtypes(draft.graph_output, opened.outputs(data.checking[0])),
     )
-    actual = drift.symbols_of(opened, data.checking)
-    learnt = drift.symbols_of(opened, data.fitting)
-    _, plain = fitted("plain", prior, learnt)
-    kind, tables = fitted(job.request.coding, prior, learnt)
-    differences = np.abs(np.stack(actual) - np.stack(expected))
+    actual = drift.messages_of(opened, data.checking)
+    learnt = [message.symbols for message in drift.messages_of(opened, data.fitting)]
+    _, plain = fitted("plain", prior, learnt, draft.codec)
+    kind, tables = fitted(job.request.coding, prior, learnt, draft.codec)
+    differences = np.abs(np.stack([a.symbols - e.symbols for a, e in zip(actual, expected, strict=True)]))
     labels, before, after = data.labels, None, None
     if labels is not None and data.model is not None:
-        before, after = (drift.top1(data.model, prior.medians, each, labels) for each in (expected, actual))
+        codec = codecs.make(draft.codec, prior, None)
+        before, after = (drift.top1(data.model, codec, each, labels) for each in (expected, actual))
     ms_fp32, ms_int8 = drift.interleaved_ms(reference, opened, data.checking)
     found = Drift(
         pictures=len(actual),
@@ -207,6 +210,17 @@ def _attempt(
     draft = replace(draft, codec=kind)
     seal(job.directory, draft)
     return draft, found
+
+
+def _planes(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    return pixels.transpose(2, 0, 1)[np.newaxis].astype(np.float32)
+
+
+def _with_dtypes(described: dict[str, Any], outputs: Sequence[npt.NDArray[Any]]) -> dict[str, Any]:
+    """The ends of the float graph, with the number formats that this one has."""
+    ends = described.get("outputs", [described])
+    made = [{**end, "dtype": str(output.dtype)} for end, output in zip(ends, outputs, strict=True)]
+    return made[0] if len(made) == 1 else {"outputs": made}
 
 
 def _graph_bytes(graph: Path) -> int:

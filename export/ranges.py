@@ -17,7 +17,8 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from export.sensitivity import convolutions
+from encoders.device import QuantisableEncoder
+from export.sensitivity import convolutions, is_convolution
 
 _READ_WHOLE, _PUT_WHOLE = 0.75, 0.5
 _STEPS = 255
@@ -55,8 +56,8 @@ class Ranges:
 
 
 @torch.no_grad()
-def find(network: nn.Module, inputs: Iterable[npt.NDArray[np.float32]]) -> Ranges:
-    """Ranges over pictures. The network's own input is left out: what a pixel can be is known."""
+def find(network: QuantisableEncoder, inputs: Iterable[npt.NDArray[np.float32]]) -> Ranges:
+    """Ranges over pictures. A first convolution that reads pixels is left out: what a pixel can be is known."""
     pictures = [torch.from_numpy(pixels) for pixels in inputs]
     layers = convolutions(network)
     read: list[list[torch.Tensor]] = [[] for _ in layers]
@@ -68,7 +69,7 @@ def find(network: nn.Module, inputs: Iterable[npt.NDArray[np.float32]]) -> Range
         hook.remove()
     into_gelu = _into_gelu(network, pictures[0])
     return Ranges(
-        {i: _over(read[i], _READ_WHOLE) for i in range(1, len(layers))},
+        {i: _over(read[i], _READ_WHOLE) for i in range(int(network.takes_pixels), len(layers))},
         {i: _over(put[i], _PUT_WHOLE, _GELU_LOWEST if i in into_gelu else -math.inf) for i in range(len(layers))},
     )
 
@@ -92,5 +93,5 @@ def _over(extremes: list[torch.Tensor], whole: float, lowest: float = -math.inf)
 def _into_gelu(network: nn.Module, picture: torch.Tensor) -> set[int]:
     """Places of the convolutions that GELU alone reads."""
     nodes = torch.export.export(network, (picture,)).graph.nodes
-    ordered = [node for node in nodes if node.op == "call_function" and "conv" in str(node.target)]
+    ordered = [node for node in nodes if is_convolution(node)]
     return {i for i, node in enumerate(ordered) if all("gelu" in str(user.target) for user in node.users)}

@@ -19,6 +19,28 @@ def convolutions(network: nn.Module) -> list[nn.Conv2d]:
     return [module for module in network.modules() if isinstance(module, nn.Conv2d)]
 
 
+def last_ones(network: nn.Module, picture: torch.Tensor) -> set[int]:
+    """Places of the convolutions that no other follows on the way to some output."""
+    nodes = list(torch.export.export(network, (picture,)).graph.nodes)
+    places = {node: i for i, node in enumerate(node for node in nodes if is_convolution(node))}
+    found, seen, ahead = set(), set(), [source for node in nodes if node.op == "output" for source in node.all_input_nodes]
+    while ahead:
+        node = ahead.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        if node in places:
+            found.add(places[node])
+        else:
+            ahead += node.all_input_nodes
+    return found
+
+
+def is_convolution(node: Any) -> bool:
+    """Whether a node of an exported graph is one."""
+    return node.op == "call_function" and "conv" in str(node.target)
+
+
 def rounded(weight: torch.Tensor) -> torch.Tensor:
     """A convolution's weights in int8, a scale for each output channel, as real numbers again."""
     scale = weight.abs().amax(dim=(1, 2, 3), keepdim=True).clamp_min(1e-30) / 127
@@ -35,8 +57,14 @@ def worst_first(network: nn.Module, inputs: Iterable[npt.NDArray[np.float32]]) -
     for layer in layers:
         with _quantised(layer):
             actual = [network(picture) for picture in pictures]
-        errors.append(sum(float((a - e).square().mean()) for a, e in zip(actual, expected, strict=True)))
+        errors.append(sum(_error(a, e) for a, e in zip(actual, expected, strict=True)))
     return sorted(range(len(layers)), key=lambda index: -errors[index])
+
+
+def _error(actual: Any, expected: Any) -> float:
+    if isinstance(actual, torch.Tensor):
+        actual, expected = (actual,), (expected,)
+    return sum(float((a - e).square().mean()) for a, e in zip(actual, expected, strict=True))
 
 
 class _quantised:  # noqa: N801  a context manager, named as its use reads

@@ -18,7 +18,7 @@ from torch import nn
 from calibration import choose
 from encoders.device import DeviceEncoder, DeviceReceiver
 from encoders.drawn import SELFTEST_SEED, draw
-from encoders.prior import medians
+from encoders.model import SplitModel
 from export import coding, parity, quantised
 from export.job import Job, end
 from runtime import selftest
@@ -35,15 +35,14 @@ def encoder(job: Job) -> tuple[Manifest, tuple[str, ...]]:
         return quantised.encoder(job)
     pictures, kind, provenance = _pictures(job)
     model, spec, target, precision = job.loaded.model, job.loaded.spec, job.target, job.request.precision
-    centre = medians(model.prior)
     half = precision == "fp16" and target.fp16_computes_half
-    device = DeviceEncoder(model, spec, centre, half=half, **target.device_options).eval()
+    device = DeviceEncoder(model, spec, half=half, **target.device_options).eval()
     picture = torch.from_numpy(draw(0, job.size)).unsqueeze(0)
     graph = job.convert(device, picture.permute(0, 3, 1, 2) if device.channels_first else picture)
-    draft = job.manifest(graph, model.encoder, *job.encoder_ends(device))
+    draft = job.manifest(graph, model.shipped, *job.encoder_ends(device))
     seal(job.directory, draft)
 
-    eager = DeviceEncoder(model, spec, centre).eval()
+    eager = DeviceEncoder(model, spec).eval()
     opened = Encoder.open(job.directory)
     measured = parity.measure(opened, eager, pictures, kind, precision)
     checked = replace(draft, parity=measured.fields(), calibration=provenance)
@@ -61,11 +60,10 @@ def receiver(job: Job) -> tuple[Manifest, tuple[str, ...]]:
     engine = open_engine(None, job.target.name, job.directory / graph, None)
     with torch.no_grad():
         expected = device(latents).numpy()
-    actual = np.concatenate([engine.run(latent.unsqueeze(0).numpy()).copy() for latent in latents])
+    actual = np.concatenate([engine.run(latent.unsqueeze(0).numpy())[0].copy() for latent in latents])
     measured = parity.compare_outputs(actual, expected, job.request.precision)
-    names = {key.rstrip(".") for key in job.loaded.model.receiver_keys if "entropy" not in key}
-    shipped = nn.ModuleDict({n.replace(".", "_"): job.loaded.model.get_submodule(n) for n in sorted(names)})
-    ends = ("float32", latents[:1].shape, "NCHW"), ("float32", expected[:1].shape, "NC")
+    shipped = _Kept(job.loaded.model)
+    ends = ("float32", latents[:1].shape, "NCHW"), ("float32", expected[:1].shape, "NCHW"[: expected.ndim])
     return replace(job.manifest(graph, shipped, *(end(*e) for e in ends)), parity=measured), ()
 
 
@@ -81,7 +79,22 @@ def _pictures(job: Job) -> tuple[Sequence[npt.NDArray[np.uint8]], str, dict[str,
 
 
 def _latents(job: Job) -> torch.Tensor:
-    """Quantised latents as a receiver gets them: integers around the medians."""
+    """Quantised latents as a receiver gets them: integers in steps around the centre."""
     shape = (_CHECKED, job.loaded.spec.latent_channels, *job.grid)
     symbols = torch.randn(shape, generator=torch.Generator().manual_seed(0)).round()
-    return symbols + torch.from_numpy(medians(job.loaded.model.prior)).view(1, -1, 1, 1)
+    latent = job.loaded.model.outputs[0]
+    return symbols * latent.step + torch.from_numpy(latent.centre).view(1, -1, 1, 1)
+
+
+class _Kept(nn.Module):
+    """What a receiver has of a model: parameters and buffers by the names that it needs."""
+
+    def __init__(self, model: SplitModel) -> None:
+        super().__init__()
+        for key, value in model.state_dict(keep_vars=True).items():
+            if key.startswith(model.receiver_keys) and "entropy" not in key and "gaussian" not in key:
+                name = key.replace(".", "_")
+                if isinstance(value, nn.Parameter):
+                    self.register_parameter(name, value)
+                else:
+                    self.register_buffer(name, value)

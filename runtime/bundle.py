@@ -55,6 +55,7 @@ class Manifest:
     graph_input: dict[str, Any]
     """dtype, shape and layout of what the graph takes, for those who run it without this project."""
     graph_output: dict[str, Any]
+    """The same of what it gives; a list of these under ``outputs`` where there are several."""
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     codec: str
@@ -71,13 +72,23 @@ class Manifest:
     """How the artifact compared with PyTorch before it was accepted."""
     tools: dict[str, str]
     class_names: tuple[str, ...] = ()
+    task: str = "classification"
+    """What a receiver's output is: ``classification``, ``segmentation`` or ``picture``."""
     schema: int = SCHEMA
+
+    @property
+    def output_shapes(self) -> list[tuple[int, ...]]:
+        """Of an encoder's graph, without the first dimension; the latent's comes first."""
+        more = self.codec_parameters.get("hyper_shape")
+        return [self.latent_shape, *([tuple(more)] if more else [])]
 
     @property
     def limits(self) -> Limits:
         """Largest grid and payload that a decoder accepts: eight times the nominal grid each way."""
         height, width = (8 * n for n in self.nominal_grid)
-        return Limits((height, width), 64 + 5 * self.latent_shape[0] * (height * width + 1))
+        # At most 40 bits a number, and there are never more hyper symbols than symbols.
+        numbers = self.latent_shape[0] * (height * width + 1) * (2 if self.codec == "hyperprior" else 1)
+        return Limits((height, width), 64 + 5 * numbers)
 
     @classmethod
     def from_json(cls, fields: Any) -> Manifest:
@@ -98,6 +109,8 @@ class Manifest:
                 "class_names": tuple(map(str, fields["class_names"])),
             })  # fmt: skip
             _integers([manifest.size], 1)
+            if "hyper_shape" in manifest.codec_parameters:
+                _integers(manifest.codec_parameters["hyper_shape"], 3)
         except (TypeError, ValueError) as why:
             raise BundleError(f"manifest has a field of the wrong kind: {why}") from why
         return manifest
@@ -161,9 +174,10 @@ class Bundle:
             tables = Tables.from_arrays(load_tensors((self.path / TABLES).read_bytes()))
         except (TablesError, SafetensorError, OSError) as why:
             raise BundleError(f"{self.path / TABLES}: {why}") from why
-        if tables.channels != self.manifest.latent_shape[0]:
+        channels = tables.hyper.channels if tables.hyper else tables.channels
+        if channels != self.manifest.latent_shape[0]:
             raise BundleError(
-                f"{self.path / TABLES} is for {tables.channels} channels, not {self.manifest.latent_shape[0]}; "
+                f"{self.path / TABLES} is for {channels} channels, not {self.manifest.latent_shape[0]}; "
                 "export the bundle again"
             )
         return tables

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from runtime import codecs, engines, payload
 from runtime.bundle import Bundle
-from runtime.codecs import Codec
+from runtime.codecs import Codec, Message
 from runtime.coder import Symbols
 from runtime.errors import BundleError
 from runtime.preprocess import Picture, to_pixels
@@ -55,7 +55,7 @@ class Encoder:
         self._engine, self._codec = engine, codec
         manifest = bundle.manifest
         grid = manifest.latent_shape[1:]
-        self._shape = manifest.latent_shape
+        self._shapes = [(1, *shape) for shape in manifest.output_shapes]
         self._grid = grid if grid != manifest.nominal_grid else None
         self._table_id = bundle.tables.id
 
@@ -79,37 +79,38 @@ class Encoder:
 
     def symbols(self, picture: Picture) -> Symbols:
         """The integers that would be coded, of shape (channels, height, width)."""
-        return self._run(to_pixels(picture, self.bundle.manifest.size)).copy()
+        return self.message(picture).symbols
 
-    def graph_dtype(self, pixels: npt.NDArray[np.uint8]) -> str:
-        """The number format in which the graph puts out its integers."""
-        return str(engines.run(self._engine, pixels.reshape(1, *pixels.shape)).dtype)
+    def message(self, picture: Picture) -> Message:
+        """All that would be coded: the symbols, and what a receiver must know to make sense of them."""
+        symbols, side = self._codec.read(self._run(to_pixels(picture, self.bundle.manifest.size)))
+        return Message(symbols.copy(), None if side is None else side.copy())
+
+    def outputs(self, pixels: npt.NDArray[np.uint8]) -> engines.Outputs:
+        """What the graph itself puts out."""
+        return [output.copy() for output in self._run(pixels)]
 
     def encode(self, picture: Picture) -> bytes:
         """One payload; what each stage took is in ``last_timing``."""
         begin = perf_counter()
         pixels = to_pixels(picture, self.bundle.manifest.size)
         prepared = perf_counter()
-        symbols = self._run(pixels)
+        outputs = self._run(pixels)
         computed = perf_counter()
-        body, plain = self._codec.encode(symbols)
+        body, plain = self._codec.encode(self._codec.read(outputs))
         coded = perf_counter()
         data = payload.pack(payload.Payload(self._table_id, body, self._grid, plain))
         stamps = (begin, prepared, computed, coded, perf_counter())
         self.last_timing = Timing(*(1e3 * (b - a) for a, b in zip(stamps, stamps[1:], strict=False)))
         return data
 
-    def _run(self, pixels: npt.NDArray[np.uint8]) -> Symbols:
-        output = engines.run(self._engine, pixels.reshape(1, *pixels.shape))
-        if output.shape != (1, *self._shape):
-            raise BundleError(
-                f"{self.bundle.graph} gave {list(output.shape)} instead of symbols {[1, *self._shape]}; "
-                "export the bundle again"
-            )
-        # Whatever number format a target keeps its integers in, and whatever order in memory. A NaN becomes a value
-        # that the codec refuses.
-        with np.errstate(invalid="ignore"):
-            return np.ascontiguousarray(output[0], dtype=np.int32)
+    def _run(self, pixels: npt.NDArray[np.uint8]) -> engines.Outputs:
+        """The graph's outputs without their first dimension, in the manifest's order, whatever the converter's was."""
+        outputs = {output.shape: output[0] for output in engines.run(self._engine, pixels.reshape(1, *pixels.shape))}
+        if set(outputs) != set(self._shapes):
+            given, wanted = (" and ".join(map(str, sorted(map(list, shapes)))) for shapes in (outputs, self._shapes))
+            raise BundleError(f"{self.bundle.graph} gave {given} instead of {wanted}; export the bundle again")
+        return [outputs[shape] for shape in self._shapes]
 
 
 class Decoder:
@@ -122,9 +123,8 @@ class Decoder:
             if mine != its:
                 raise BundleError(f"{other.path} is for {its[0]}, not {mine[0]}: its tables are of no use here")
         self.bundle = bundles[0]
-        self._tables = {b.tables.id: b.tables for b in bundles}
         self._codecs = {b.tables.id: codecs.make(b.manifest.codec, b.tables, coder) for b in reversed(bundles)}
-        self._contexts = any(table.contexts for table in self._tables.values())
+        self._contexts = any(b.tables.contexts for b in bundles)
 
     @classmethod
     def open(cls, bundle: BundlePath, coder: str | None = None, tables: Sequence[BundlePath] = ()) -> Decoder:
@@ -133,15 +133,15 @@ class Decoder:
 
     def symbols(self, data: bytes) -> Symbols:
         """The sender's integers, int32 of shape (channels, height, width); a PayloadError for anything else."""
-        return self._decode(data)[1]
+        return self._decode(data)[1].symbols
 
     def latent(self, data: bytes) -> npt.NDArray[np.float32]:
         """The quantised latent, float32 of shape (channels, height, width)."""
-        table_id, symbols = self._decode(data)
-        return symbols.astype(np.float32) + self._tables[table_id].medians[:, np.newaxis, np.newaxis]
+        codec, message = self._decode(data)
+        return codec.latent(message)
 
-    def _decode(self, data: bytes) -> tuple[bytes, Symbols]:
+    def _decode(self, data: bytes) -> tuple[Codec, Message]:
         manifest = self.bundle.manifest
         parts = payload.unpack(data, self._codecs, manifest.limits, context=self._contexts)
         codec, grid = self._codecs[parts.table_id], parts.grid or manifest.nominal_grid
-        return parts.table_id, codec.decode(parts.body, grid, parts.plain)
+        return codec, codec.decode(parts.body, grid, parts.plain)

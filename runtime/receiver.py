@@ -12,14 +12,16 @@ from runtime import engines
 from runtime.bundle import Bundle
 from runtime.coder import Symbols
 from runtime.encoder import BundlePath, Decoder
-from runtime.errors import BundleError, TooLarge
+from runtime.errors import BundleError, TooLarge, UsageError
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """All classes with their probabilities, best first."""
+    """All classes, best first: with their probabilities, or with the share of the picture that each covers."""
 
     ranked: list[tuple[str, float]]
+    map: npt.NDArray[np.uint8] | None = None
+    """The class of each pixel (height, width), where the task is segmentation."""
 
     @property
     def best(self) -> str:
@@ -57,7 +59,7 @@ class Receiver:
         expected = self.bundle.manifest.latent_shape
         if latent.shape != expected:
             raise TooLarge(f"the payload's latent is {latent.shape}; this receiver was exported for {expected}")
-        output = engines.run(self._engine, latent[np.newaxis])
+        (output,) = engines.run(self._engine, latent[np.newaxis])
         return np.array(output[0], dtype=np.float32)
 
     def symbols(self, data: bytes) -> Symbols:
@@ -65,10 +67,25 @@ class Receiver:
         return self._decoder.symbols(data)
 
     def predict(self, data: bytes) -> Prediction:
-        """Class names with probabilities, best first."""
+        """Class names with probabilities, or with shares of the picture, best first."""
+        if self.bundle.manifest.task == "picture":
+            raise UsageError(f"{self.bundle.manifest.model} rebuilds pictures and knows no classes: ask for the picture")
         logits = self.logits(data).astype(np.float64)
-        odds = np.exp(logits - logits.max())
-        probabilities = odds / odds.sum()
+        pixels = None
+        if self.bundle.manifest.task == "segmentation":
+            pixels = logits.argmax(axis=0).astype(np.uint8)
+            shares = np.bincount(pixels.ravel(), minlength=len(logits)) / pixels.size
+        else:
+            odds = np.exp(logits - logits.max())
+            shares = odds / odds.sum()
         names = self.bundle.manifest.class_names or [f"class {i}" for i in range(len(logits))]
-        order = np.argsort(-probabilities, kind="stable")
-        return Prediction([(names[i], float(probabilities[i])) for i in order])
+        order = np.argsort(-shares, kind="stable")
+        return Prediction([(names[i], float(shares[i])) for i in order], pixels)
+
+    def picture(self, data: bytes) -> npt.NDArray[np.uint8]:
+        """The picture (height, width, 3) that an image codec rebuilds."""
+        if self.bundle.manifest.task != "picture":
+            raise UsageError(f"{self.bundle.manifest.model} rebuilds no pictures: ask it to predict")
+        values = np.clip(self.logits(data), 0, 1).transpose(1, 2, 0)
+        pixels: npt.NDArray[np.uint8] = np.rint(255 * values).astype(np.uint8)
+        return pixels

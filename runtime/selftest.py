@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +17,11 @@ from PIL import Image
 
 from runtime import codecs, payload
 from runtime.bundle import SELFTEST
+from runtime.codecs import Message
 from runtime.encoder import Decoder, Encoder
 from runtime.errors import BundleError
 
-PICTURE, SYMBOLS, PAYLOAD = "picture.png", "symbols.npy", "payload.spl"
+PICTURE, SYMBOLS, SIDE, PAYLOAD = "picture.png", "symbols.npy", "side.npy", "payload.spl"
 #: Share of symbols that must be equal, by precision.
 LEAST_AGREEMENT = {"fp32": 0.999}
 _LEAST_OTHERWISE = 0.97
@@ -48,7 +50,10 @@ def write(directory: Path, encoder: Encoder, picture: npt.NDArray[np.uint8]) -> 
     folder = directory / SELFTEST
     folder.mkdir(exist_ok=True)
     Image.fromarray(picture).save(folder / PICTURE)
-    np.save(folder / SYMBOLS, encoder.symbols(picture).astype(np.int16))
+    symbols, side = encoder.message(picture)
+    np.save(folder / SYMBOLS, symbols.astype(np.int16))
+    if side is not None:
+        np.save(folder / SIDE, side)
     (folder / PAYLOAD).write_bytes(encoder.encode(picture))
 
 
@@ -58,7 +63,8 @@ def run(encoder: Encoder) -> SelfTest:
     folder = bundle.path / SELFTEST
     try:
         picture = np.asarray(Image.open(folder / PICTURE).convert("RGB"))
-        expected = np.load(io.BytesIO((folder / SYMBOLS).read_bytes()), allow_pickle=False).astype(np.int32)
+        expected = _array(folder / SYMBOLS).astype(np.int32)
+        side = _array(folder / SIDE) if (folder / SIDE).is_file() else None
         stored = (folder / PAYLOAD).read_bytes()
     except (OSError, ValueError) as why:
         raise BundleError(f"{folder} is incomplete: {why}; export the bundle again") from why
@@ -67,7 +73,12 @@ def run(encoder: Encoder) -> SelfTest:
     parts = payload.unpack(stored, [bundle.tables.id], bundle.manifest.limits, context=True)
     return SelfTest(
         decoded=np.array_equal(decoded, expected),
-        encoded=codec.encode(expected) == (parts.body, parts.plain),
+        encoded=codec.encode(Message(expected, side)) == (parts.body, parts.plain),
         agreement=float(np.mean(encoder.symbols(picture) == expected)),
         required=LEAST_AGREEMENT.get(bundle.manifest.precision, _LEAST_OTHERWISE),
     )
+
+
+def _array(file: Path) -> npt.NDArray[Any]:
+    stored: npt.NDArray[Any] = np.load(io.BytesIO(file.read_bytes()), allow_pickle=False)
+    return stored

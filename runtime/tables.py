@@ -13,11 +13,13 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from runtime.contexts import Contexts
+from runtime.hyper import Hyper
 from runtime.errors import TablesError
 
 PRECISION = 24
@@ -28,6 +30,7 @@ ID_BYTES = 4
 #: Least probability of either value of an all-zero flag, for those who make tables: it bounds a flag's cost at 8 bits.
 FLAG_BOUND = 2.0**-8
 _MAGIC = b"SPT1"
+_STEP_MAGIC = b"SPQ1"
 
 
 def integer_weights(probabilities: npt.ArrayLike) -> npt.NDArray[np.uint32]:
@@ -63,6 +66,10 @@ class Tables:
     medians: npt.NDArray[np.float32]
     contexts: Contexts | None = None
     """Further tables of each channel, for the context codec; the plain ones stay beside them."""
+    step: np.float32 = np.float32(1)
+    """What the difference of one between two symbols means in the latent."""
+    hyper: Hyper | None = None
+    """For the hyperprior codec, whose plain tables are those of the hyper symbols: what it makes of these."""
 
     def __post_init__(self) -> None:
         expected = {"weights": "u4", "bins": "u4", "low": "i4", "zero_weight": "u4", "medians": "f4"}
@@ -92,6 +99,8 @@ class Tables:
             raise TablesError(f"all-zero weights must lie between 1 and 2^{PRECISION} - 1")
         if not np.all(np.isfinite(self.medians)):
             raise TablesError("medians must be finite")
+        if not (np.isfinite(self.step) and self.step > 0 and isinstance(self.step, np.float32)):
+            raise TablesError(f"the step between symbols must be a positive float32, not {self.step!r}")
         for row in self.context_rows:
             if row is not None and (row.min() < 1 or np.any(row.sum(axis=1, dtype=np.int64) != TOTAL)):
                 raise TablesError(f"each context's weights must be at least 1 and sum to 2^{PRECISION}")
@@ -141,12 +150,18 @@ class Tables:
         bins = np.where(escaped, escape, values) + self.row[:-1, np.newaxis]
         return float(-np.log2(self.weights[bins] / TOTAL).sum() + 16 * escaped.sum())
 
+    def latent(self, symbols: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
+        """What symbols (channels, height, width) stand for."""
+        return symbols.astype(np.float32) * self.step + self.medians[:, np.newaxis, np.newaxis]
+
     def canonical_bytes(self) -> bytes:
         """The byte string that names these tables; docs/wire-format.md has its layout."""
         head = _MAGIC + struct.pack("<H", self.channels)
         arrays = (self.low.astype("<i2"), self.bins.astype("<u2"), self.zero_weight.astype("<u4"))
         plain = b"".join(a.tobytes() for a in (*arrays, self.medians.astype("<f4"), self.weights.astype("<u4")))
-        return head + plain + (self.contexts.canonical_bytes() if self.contexts else b"")
+        step = _STEP_MAGIC + self.step.astype("<f4").tobytes() if self.step != 1 else b""
+        more = [part.canonical_bytes() for part in (self.contexts, self.hyper) if part is not None]
+        return head + plain + b"".join([step, *more])
 
     @cached_property
     def sha256(self) -> str:
@@ -161,7 +176,8 @@ class Tables:
     def arrays(self) -> dict[str, npt.NDArray[np.generic]]:
         """The arrays as they are stored in a bundle."""
         names = ("weights", "bins", "low", "zero_weight", "medians")
-        return {name: getattr(self, name) for name in names} | (self.contexts.arrays() if self.contexts else {})
+        own = {name: getattr(self, name) for name in names} | ({"step": np.array([self.step])} if self.step != 1 else {})
+        return own | (self.contexts.arrays() if self.contexts else {}) | (self.hyper.arrays() if self.hyper else {})
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, npt.NDArray[np.generic]]) -> Tables:
@@ -170,4 +186,9 @@ class Tables:
         if missing := [name for name in names if name not in arrays]:
             raise TablesError(f"tables lack {', '.join(missing)}")
         contexts = Contexts.from_arrays(arrays) if any(name.startswith("context_") for name in arrays) else None
-        return cls(**{name: arrays[name] for name in names}, contexts=contexts)  # type: ignore[arg-type]
+        hyper = Hyper.from_arrays(arrays) if any(name.startswith("hyper_") for name in arrays) else None
+        step = arrays.get("step", np.ones(1, np.float32))
+        if step.dtype != np.float32 or step.shape != (1,):
+            raise TablesError(f"the step between symbols must be one float32, not {step.dtype}{step.shape}")
+        plain: dict[str, Any] = {name: arrays[name] for name in names}
+        return cls(**plain, contexts=contexts, step=step[0], hyper=hyper)

@@ -16,6 +16,7 @@ from export import Request, export
 from export.commands import main
 from runtime import Bundle, Decoder, Encoder, Receiver, UnknownName, UsageError, WrongTable, codecs, selftest
 from runtime.contexts import LARGEST_SUM
+from runtime.codecs import Message
 from tests.conftest import SHARED
 
 
@@ -29,9 +30,9 @@ def data(tmp_path_factory):
 
 def mean_bytes(kind, tables, symbols):
     codec = codecs.make(kind, tables, None)
-    coded = [codec.encode(each) for each in symbols]
+    coded = [codec.encode(Message(each)) for each in symbols]
     for each, one in zip(symbols, coded, strict=True):
-        assert np.array_equal(codec.decode(one.body, each.shape[1:], one.plain), each)
+        assert np.array_equal(codec.decode(one.body, each.shape[1:], one.plain).symbols, each)
     return np.mean([len(one.body) for one in coded])
 
 

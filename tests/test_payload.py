@@ -24,6 +24,7 @@ from runtime.errors import (
     WrongTable,
 )
 from runtime.payload import Limits, Payload, pack, unpack
+from runtime.codecs import Message
 from runtime.tables import TOTAL, Tables
 
 TABLES = Tables.build([[TOTAL // 4] * 4, [TOTAL - 6, 1, 2, 3]], [-1, -1], [TOTAL // 2, TOTAL // 2])
@@ -38,7 +39,7 @@ def signed(head: bytes, rest: bytes = b"") -> bytes:
 
 def decode(data: bytes, coder: str | None = None) -> np.ndarray:
     parts = unpack(data, [TABLES.id], LIMITS)
-    return codecs.make("factorized", TABLES, coder).decode(parts.body, parts.grid or GRID)
+    return codecs.make("factorized", TABLES, coder).decode(parts.body, parts.grid or GRID).symbols
 
 
 def test_literal_bytes():
@@ -52,7 +53,8 @@ def test_literal_bytes():
     )
 
 
-GOOD = pack(Payload(TABLES.id, codecs.make("factorized", TABLES, None).encode(np.ones((2, *GRID), np.int32)).body))
+ONES = Message(np.ones((2, *GRID), np.int32))
+GOOD = pack(Payload(TABLES.id, codecs.make("factorized", TABLES, None).encode(ONES).body))
 HEAD = GOOD[:8]
 
 

@@ -11,6 +11,7 @@ from calibration.builtin import builtin
 from calibration.commands import main
 from calibration.refit import refit
 from runtime import Bundle, Decoder, Encoder, Tables, WrongTable, codecs, selftest
+from runtime.codecs import Message
 from runtime.tables import TOTAL, integer_weights
 
 
@@ -38,8 +39,8 @@ def pictures(count: int, seed: int) -> list[np.ndarray]:
 def size(tables: Tables, symbols: list[np.ndarray]) -> float:
     codec = codecs.make("factorized", tables, None)
     for each in symbols:
-        assert np.array_equal(codec.decode(codec.encode(each).body, (8, 8)), each)
-    return float(np.mean([len(codec.encode(each).body) for each in symbols]))
+        assert np.array_equal(codec.decode(codec.encode(Message(each)).body, (8, 8)).symbols, each)
+    return float(np.mean([len(codec.encode(Message(each)).body) for each in symbols]))
 
 
 def test_other_pictures_of_the_kind_cost_less(prior):

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from encoders.device import DeviceEncoder
+from encoders.device import DeviceEncoder, QuantisableEncoder
 from export.ranges import Ranges
 from runtime.errors import UnknownName, UsageError
 
@@ -38,8 +38,8 @@ class Target(Protocol):
 class Plan:
     """An encoder on its way to 8-bit integers."""
 
-    network: nn.Module
-    """A :class:`encoders.device.QuantisableEncoder`, its weights already rounded; see :mod:`export.grid`."""
+    network: QuantisableEncoder
+    """Its weights already rounded; see :mod:`export.grid`."""
     device: DeviceEncoder
     """The whole graph in real numbers, for recipes that quantise that; ``example`` is what it takes."""
     example: torch.Tensor
@@ -62,7 +62,13 @@ class Plan:
     @property
     def integers_out(self) -> bool:
         """Whether the last convolution's output is quantised, in steps of one: then it already is the symbols."""
-        return self.recipe != "dynamic" and self.convolutions - 1 not in self.kept
+        ends = self.network.ends_in_convolution
+        return ends and self.recipe != "dynamic" and self.convolutions - 1 not in self.kept
+
+    @property
+    def rounds(self) -> bool:
+        """Whether what the network puts out is still to be rounded."""
+        return self.network.ends_in_convolution and not self.integers_out
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ def quantise(plan: Plan) -> str:
     converted = convert_pt2e(prepared)
     if plan.integers_out:
         _give_integers(converted)
-    whole = _FromPicture(converted, rounds=not plan.integers_out)
+    whole = _FromPicture(converted, rounds=plan.rounds)
     program = torch.export.export(whole, (plan.example,))
     lowered = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
     (plan.directory / name).write_bytes(lowered.to_executorch().buffer)
@@ -69,18 +69,21 @@ class _FromPicture(nn.Module):
         super().__init__()
         self.network, self.rounds = network, rounds
 
-    def forward(self, picture: torch.Tensor) -> torch.Tensor:
+    def forward(self, picture: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
         pixels = picture.to(torch.float32)
         latent: torch.Tensor = self.network(pixels)
         return round_by_sum(latent) if self.rounds else latent
 
 
 def _quantiser(graph: Any, settings: Any, kept: frozenset[int]) -> Any:
-    """All in 8 bits but what is kept, and residual sums: a stream that is rounded at each costs accuracy."""
+    """Convolutions in 8 bits but those that are kept; a stream that is rounded at each sum costs accuracy."""
     convolutions = _convolutions(graph)
     real = {convolutions[index].name for index in kept}
-    real |= {node.name for node in graph.graph.nodes if "aten.add" in str(node.target)}
+    real |= {node.name for node in graph.graph.nodes if any(word in str(node.target) for word in _ARITHMETIC)}
     return XNNPACKQuantizer().set_global(settings).set_filter_function(lambda node: node.name not in real)
+
+
+_ARITHMETIC = ("aten.add", "aten.mul", "aten.sub", "aten.div")
 
 
 def _convolutions(graph: Any) -> list[Any]:
@@ -98,7 +101,7 @@ def _set_ranges(prepared: Any, plan: Plan) -> None:
     for node in prepared.graph.nodes:
         if node.op != "call_module" or "activation_post_process" not in str(node.target):
             continue
-        if node.args[0].op == "placeholder" and 0 not in plan.kept:
+        if node.args[0].op == "placeholder" and plan.network.takes_pixels and 0 not in plan.kept:
             _pin(observers[node.target], -128)
         elif plan.integers_out and all(user.op == "output" for user in node.users):
             _pin(observers[node.target], 0)

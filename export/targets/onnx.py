@@ -48,14 +48,15 @@ def quantise(plan: Plan) -> str:
     with tempfile.TemporaryDirectory() as scratch:
         real, prepared, quantised = (Path(scratch) / f"{step}.onnx" for step in ("real", "prepared", "quantised"))
         example = torch.from_numpy(next(plan.inputs()))
+        names = [_LATENT, *(f"further{i}" for i in range(1, len(plan.device.outputs)))]
         program = torch.onnx.export(
-            plan.network, (example,), dynamo=True, verbose=False, input_names=[_PIXELS], output_names=[_LATENT]
+            plan.network, (example,), dynamo=True, verbose=False, input_names=[_PIXELS], output_names=names
         )
         assert program is not None
         onnx.save(program.model_proto, real)
         quant_pre_process(str(real), str(prepared), skip_symbolic_shape=True)
         convolutions = [node for node in onnx.load(prepared).graph.node if node.op_type == "Conv"]
-        pinned: dict[str, list[dict[str, Any]]] = {_PIXELS: [_scale_of_one(0)]}
+        pinned: dict[str, list[dict[str, Any]]] = {_PIXELS: [_scale_of_one(0)]} if plan.network.takes_pixels else {}
         for places, ends in ((plan.ranges.outputs, "output"), (plan.ranges.inputs, "input")):
             for index, r in places.items():
                 tensor = getattr(convolutions[index], ends)[0]
@@ -72,7 +73,7 @@ def quantise(plan: Plan) -> str:
     _take_picture(model.graph, plan)
     if plan.integers_out:
         _give_symbols(model.graph)
-    else:
+    elif plan.rounds:
         _round(model.graph)
     _forget_origin(model)
     onnx.checker.check_model(model)

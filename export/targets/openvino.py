@@ -42,24 +42,32 @@ def quantise(plan: Plan) -> str:
     name = f"{plan.stem}.xml"
     example = torch.from_numpy(next(plan.inputs()))
     model = openvino.convert_model(torch.export.export(plan.network, (example,)))
-    names = {kind: [o.get_friendly_name() for o in model.get_ordered_ops() if o.get_type_name() == kind]
-             for kind in ("Add", "Convolution")}  # fmt: skip
-    sums = [added for added in names["Add"] if "aten.add" in added]  # the others are biases
+    layers = _convolutions(model)
+    # Only convolutions compute in integers; an Add of the converter's own naming is one's bias.
+    real = [o.get_friendly_name() for o in model.get_ordered_ops()
+            if o.get_type_name() in _ARITHMETIC and "aten." in o.get_friendly_name()]  # fmt: skip
     # A black and a white corner make the input's range that of a pixel; the other ranges come from the plan.
     picture = next(plan.inputs())
     picture[..., 0, 0], picture[..., 0, 1] = 0, 255
     quantised = nncf.quantize(
         model, nncf.Dataset([picture]), subset_size=1, preset=nncf.QuantizationPreset.MIXED,
         advanced_parameters=nncf.AdvancedQuantizationParameters(disable_bias_correction=True),
-        ignored_scope=nncf.IgnoredScope(names=[*sums, *(names["Convolution"][index] for index in plan.kept)]),
+        ignored_scope=nncf.IgnoredScope(names=[*real, *(layers[index].get_friendly_name() for index in plan.kept)]),
     )  # fmt: skip
-    layers = [operation for operation in quantised.get_ordered_ops() if operation.get_type_name() == "Convolution"]
+    layers = _convolutions(quantised)
     _set_ranges(layers, plan)
-    if 0 not in plan.kept:
+    if 0 not in plan.kept and plan.network.takes_pixels:
         _correct_first(layers[0], plan)
     size = [1, *plan.pictures[0].shape]
     _save(_with_integer_ends(quantised, plan), size, plan.directory / name, half=False)
     return name
+
+
+_ARITHMETIC = ("Add", "Subtract", "Multiply", "Divide", "MaxPool", "Sqrt", "Abs", "Relu", "PRelu")
+
+
+def _convolutions(model: Any) -> list[Any]:
+    return [o for o in model.get_ordered_ops() if o.get_type_name() in ("Convolution", "GroupConvolution")]
 
 
 def stored_bits(graph: Path) -> int:
@@ -104,15 +112,17 @@ def _save(model: Any, shape: list[int], path: Path, half: bool) -> None:
 
 def _with_integer_ends(model: Any, plan: Plan) -> Any:
     """Bytes of a picture in; out of the last convolution's own quantiser, whose step is one, the symbols."""
-    latent = model.output(0).get_node().input_value(0)
+    latents = [output.get_node().input_value(0) for output in model.outputs]
     if plan.integers_out:
+        latent = latents[0]
         low, high = (opset.constant(np.float32(bound)) for bound in (-128, 127))
-        latent = opset.fake_quantize(latent, low, high, low, high, 256).output(0)
-    else:
-        latent = opset.round(latent, "half_to_even").output(0)
-    symbols = opset.convert(latent, "i8" if plan.integers_out else "i32").output(0)
-    symbols.get_node().set_friendly_name("symbols")
-    whole = openvino.Model([opset.result(symbols)], model.get_parameters(), plan.stem)
+        latents = [opset.fake_quantize(latent, low, high, low, high, 256).output(0)]
+    elif plan.rounds:
+        latents = [opset.round(latents[0], "half_to_even").output(0)]
+    if plan.network.ends_in_convolution:
+        latents = [opset.convert(latents[0], "i8" if plan.integers_out else "i32").output(0)]
+        latents[0].get_node().set_friendly_name("symbols")
+    whole = openvino.Model([opset.result(latent) for latent in latents], model.get_parameters(), plan.stem)
     ends = openvino.preprocess.PrePostProcessor(whole)
     ends.input().tensor().set_element_type(openvino.Type.u8).set_layout(openvino.Layout("NHWC"))
     ends.input().model().set_layout(openvino.Layout("NCHW"))

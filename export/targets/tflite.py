@@ -30,6 +30,13 @@ from torch import nn
 from export.targets import Plan
 
 
+_CONVOLUTIONS = (TFLOperationName.CONV_2D, TFLOperationName.DEPTHWISE_CONV_2D)
+_IN_INTEGERS = {
+    TFLOperationName.ALL_SUPPORTED, TFLOperationName.INPUT, TFLOperationName.OUTPUT, *_CONVOLUTIONS,
+    TFLOperationName.TRANSPOSE, TFLOperationName.RESHAPE, TFLOperationName.PAD, TFLOperationName.CUSTOM_OP,
+}  # fmt: skip
+
+
 def convert(module: nn.Module, example: torch.Tensor, precision: str, directory: Path, stem: str) -> str:
     """See :class:`export.targets.Target`."""
     path = directory / f"{stem}.tflite"
@@ -57,10 +64,11 @@ def quantise(plan: Plan) -> str:
         recipe.add_static_config(
             regex=".*", operation_name=TFLOperationName.ALL_SUPPORTED, activation_num_bits=8, weight_num_bits=8
         )
-        # An int8 GELU is a table outside the delegate: slower than real numbers, and coarser. A residual stream that
-        # is rounded at each sum costs accuracy.
-        kept = [(re.escape(names[index]), TFLOperationName.CONV_2D) for index in plan.kept]
-        floats = [(".*", TFLOperationName.GELU), (".*", TFLOperationName.ADD), *kept]
+        # Only convolutions, and what moves numbers without computing, in integers. An int8 GELU is a table outside the
+        # delegate: slower than real numbers, and coarser; a residual stream that is rounded at each sum costs accuracy.
+        computing = (operation for operation in TFLOperationName if operation not in _IN_INTEGERS)
+        kept = [(re.escape(names[index]), kind) for index in plan.kept for kind in _CONVOLUTIONS]
+        floats = [*((".*", operation) for operation in computing), *kept]
         for regex, operation in floats:
             recipe.add_quantization_config(regex, operation, algorithm_key=AlgorithmName.NO_QUANTIZE)
         made = quantizer.Quantizer(str(real), recipe.get_quantization_recipe())
@@ -70,9 +78,11 @@ def quantise(plan: Plan) -> str:
         ranges = calibration.get_model_qsvs()
         ranges.update({names[index]: _range(r.low, r.high) for index, r in plan.ranges.outputs.items()})
         ranges.update({reads[index]: _range(r.low, r.high) for index, r in plan.ranges.inputs.items()})
-        ranges[ends.input] = _range(0, 255)
-        # The last convolution's own output, and the same after its axes were moved.
-        ranges[names[-1]] = ranges[ends.output] = _range(-128, 127)
+        if plan.network.takes_pixels:
+            ranges[ends.input] = _range(0, 255)
+        if plan.network.ends_in_convolution:
+            # The last convolution's own output, and the same after its axes were moved.
+            ranges[names[-1]] = ranges[ends.output] = _range(-128, 127)
         quantised = made.quantize(ranges).quantized_model
     model = flatbuffer_utils.read_model_from_bytearray(bytearray(quantised))
     _take_picture(model)
@@ -107,7 +117,7 @@ def _inspect(path: Path) -> tuple[_Ends, list[str], list[str]]:
     first, last = interpreter.get_input_details()[0]["name"], interpreter.get_output_details()[0]["name"]
     tensors = {details["index"]: details["name"] for details in interpreter.get_tensor_details()}
     operators = interpreter._get_ops_details()
-    layers = [op for op in operators if op["op_name"] == "CONV_2D"]
+    layers = [op for op in operators if op["op_name"] in ("CONV_2D", "DEPTHWISE_CONV_2D")]
     reads, puts = ([tensors[op[end][0]] for op in layers] for end in ("inputs", "outputs"))
     return _Ends(signature, arguments["inputs"][0], first, last), reads, puts
 

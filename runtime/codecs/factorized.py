@@ -6,9 +6,11 @@ inside, then the values that had to take an escape bin.
 
 from __future__ import annotations
 
+import numpy as np
+import numpy.typing as npt
+
 from runtime import coder as coders
-from runtime.codecs import Coded, checked
-from runtime.coder import Symbols
+from runtime.codecs import Coded, Message, Outputs, as_integers, checked
 from runtime.errors import UnsupportedFlags
 from runtime.payload import Grid
 from runtime.tables import Tables
@@ -19,14 +21,23 @@ class FactorizedCodec:
 
     def __init__(self, tables: Tables, coder: str | None = None) -> None:
         self.coder, self._coder = coders.make(coder, tables)
-        self._channels = tables.channels
+        self._tables = tables
 
-    def encode(self, symbols: Symbols) -> Coded:
+    def read(self, outputs: Outputs) -> Message:
+        """See :class:`runtime.codecs.Codec`: the graph's output is the symbols."""
+        return Message(as_integers(outputs[0]))
+
+    def encode(self, message: Message) -> Coded:
         """See :class:`runtime.codecs.Codec`."""
-        return Coded(self._coder.encode(checked(symbols, self._channels).reshape(self._channels, -1)))
+        channels = self._tables.channels
+        return Coded(self._coder.encode(checked(message.symbols, channels).reshape(channels, -1)))
 
-    def decode(self, body: bytes, grid: Grid, plain: bool = False) -> Symbols:
+    def decode(self, body: bytes, grid: Grid, plain: bool = False) -> Message:
         """See :class:`runtime.codecs.Codec`."""
         if plain:
             raise UnsupportedFlags("flagged as plain, but the tables it names have nothing else")
-        return self._coder.decode(body, grid[0] * grid[1]).reshape(self._channels, *grid)
+        return Message(self._coder.decode(body, grid[0] * grid[1]).reshape(self._tables.channels, *grid))
+
+    def latent(self, message: Message) -> npt.NDArray[np.float32]:
+        """See :class:`runtime.codecs.Codec`."""
+        return self._tables.latent(message.symbols)

@@ -78,9 +78,14 @@ def _words_in_window(low: int, span: int) -> int:
 
 def check_rules(symbols: Symbols, alive: npt.NDArray[np.bool_], escaped: npt.NDArray[np.bool_], tables: Tables) -> None:
     """Refuse what decodes but no sender writes: a live channel of zeros, an escape for a value that has a bin."""
-    high = tables.low + tables.bins.astype(np.int32) - 2
-    has_bin = (symbols >= tables.low[:, None]) & (symbols <= high[:, None])
-    if np.any(escaped & has_bin) or np.any(alive & ~symbols.any(axis=1)):
+    check_escapes(symbols, escaped, tables.low[:, None], tables.bins.astype(np.int32)[:, None] - 1)
+    if np.any(alive & ~symbols.any(axis=1)):
+        raise CorruptBody("the body breaks the rules of its codec; send the payload again")
+
+
+def check_escapes(symbols: Symbols, escaped: npt.NDArray[np.bool_], low: Symbols, escape: Symbols) -> None:
+    """Refuse an escape for a value that has a bin of its own."""
+    if np.any(escaped & (symbols >= low) & (symbols < low + escape)):
         raise CorruptBody("the body breaks the rules of its codec; send the payload again")
 
 

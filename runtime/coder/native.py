@@ -33,7 +33,7 @@ def _library() -> ctypes.CDLL:
     raise ImportError("the C coder has not been built; pip install -e . builds it where there is a compiler")
 
 
-class _CTables(ctypes.Structure):
+class _Fields(ctypes.Structure):
     _fields_ = (
         ("channels", ctypes.c_uint32),
         ("row", ctypes.c_void_p),
@@ -59,13 +59,12 @@ def raise_failure(status: int) -> None:
         raise type(_FAILURES[status])(*_FAILURES[status].args)
 
 
-class NativeCoder:
-    """One call codes a whole symbol array; tables and lookups are laid out once, here."""
+class CTables:
+    """Tables and lookups laid out as the C side wants them, at an address."""
 
     def __init__(self, tables: Tables) -> None:
         cumulative, bucket = _layout(tables)
-        self._channels = tables.channels
-        # The C side keeps bare pointers into these arrays, so they must live as long as the coder.
+        # The C side keeps bare pointers into these arrays, so they must live as long as this.
         self._arrays: dict[str, npt.NDArray[Any]] = {
             "row": (tables.row[:-1] + np.arange(tables.channels)).astype(np.uint32),
             "bins": tables.bins,
@@ -75,8 +74,17 @@ class NativeCoder:
             "bucket": bucket,
         }
         pointers = {name: array.ctypes.data for name, array in self._arrays.items()}
-        self._tables = _CTables(channels=tables.channels, **pointers)
-        self._address = ctypes.addressof(self._tables)
+        self._fields = _Fields(channels=tables.channels, **pointers)
+        self.address = ctypes.addressof(self._fields)
+
+
+class NativeCoder:
+    """One call codes a whole symbol array; tables and lookups are laid out once, here."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._channels = tables.channels
+        self._tables = CTables(tables)
+        self._address = self._tables.address
         self._alive = np.empty(tables.channels, np.uint8)
 
     def encode(self, symbols: Symbols) -> bytes:

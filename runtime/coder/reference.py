@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from runtime.coder import Symbols
-from runtime.coder.stepwise import StepwiseCoder, StepwiseContextCoder
+from runtime.coder.stepwise import StepwiseCoder, StepwiseContextCoder, StepwiseHyperCoder
 from runtime.errors import CorruptBody
 from runtime.tables import PRECISION, TOTAL
 
@@ -87,5 +87,11 @@ class ReferenceCoder(StepwiseCoder):
 
 class ReferenceContextCoder(StepwiseContextCoder):
     """The context codec in Python."""
+
+    range_coder = _RangeCoder()
+
+
+class ReferenceHyperCoder(StepwiseHyperCoder):
+    """The hyperprior codec in Python."""
 
     range_coder = _RangeCoder()

@@ -1,6 +1,6 @@
-"""Both codecs symbol by symbol, over any range coder that takes a table for each: slow, and easy to read.
+"""All codecs symbol by symbol, over any range coder that takes a table for each: slow, and easy to read.
 
-Order of both: one all-zero flag for each channel, then the channels that are not all zero, one after another and raster
+Order of plain and context codec: one all-zero flag for each channel, then the channels that are not all zero, one after another and raster
 inside. The plain codec leaves values that had to take an escape bin to the end; the context codec sends such a value
 right after its bin, since its neighbours need it.
 """
@@ -12,10 +12,11 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from runtime.coder import Symbols
+from runtime.coder import RowsOf, Symbols
 from runtime.coder.body import (
     BYTE_WEIGHTS,
     check_canonical,
+    check_escapes,
     check_range,
     check_rules,
     flag_weights,
@@ -63,8 +64,8 @@ class RangeCoder(Protocol):
         ...
 
 
-class StepwiseCoder:
-    """The plain codec; see :class:`runtime.coder.Coder`."""
+class _Plain:
+    """What both the plain codec and a hyperprior's stream begin with."""
 
     range_coder: ClassVar[RangeCoder]
 
@@ -75,10 +76,8 @@ class StepwiseCoder:
         self._rows = [model(tables.row_weights(c)) for c in range(tables.channels)]
         self._byte = model(BYTE_WEIGHTS)
 
-    def encode(self, symbols: Symbols) -> bytes:
-        """See :class:`runtime.coder.Coder`."""
+    def _put(self, sender: Sender, symbols: Symbols) -> None:
         check_range(symbols)
-        sender = self.range_coder.sender()
         alive = _put_flags(sender, symbols, self._flags)
         escaped: list[Symbols] = []
         for channel in alive:
@@ -87,12 +86,9 @@ class StepwiseCoder:
             escaped.append(values)
         for values in escaped:
             sender.put(to_zigzag(values), self._byte)
-        return sender.finish()
 
-    def decode(self, body: bytes, cells: int) -> Symbols:
-        """See :class:`runtime.coder.Coder`."""
+    def _get(self, receiver: Receiver, cells: int) -> Symbols:
         tables = self._tables
-        receiver = self.range_coder.receiver(body)
         alive = _get_flags(receiver, self._flags)
         symbols = np.zeros((tables.channels, cells), np.int32)
         escaped = np.zeros((tables.channels, cells), bool)
@@ -103,8 +99,59 @@ class StepwiseCoder:
         if count := int(escaped.sum()):
             symbols[escaped] = from_zigzag(receiver.get(2 * count, self._byte))
         check_rules(symbols, alive, escaped, tables)
+        return symbols
+
+
+class StepwiseCoder(_Plain):
+    """The plain codec; see :class:`runtime.coder.Coder`."""
+
+    def encode(self, symbols: Symbols) -> bytes:
+        """See :class:`runtime.coder.Coder`."""
+        sender = self.range_coder.sender()
+        self._put(sender, symbols)
+        return sender.finish()
+
+    def decode(self, body: bytes, cells: int) -> Symbols:
+        """See :class:`runtime.coder.Coder`."""
+        symbols = self._get(self.range_coder.receiver(body), cells)
         check_canonical(body, self.encode(symbols))
         return symbols
+
+
+class StepwiseHyperCoder(_Plain):
+    """The hyperprior codec; see :class:`runtime.coder.HyperCoder`."""
+
+    def __init__(self, tables: Tables) -> None:
+        super().__init__(tables)
+        assert tables.hyper is not None
+        self._low, self._escape = tables.hyper.low, tables.hyper.bins.astype(np.int32) - 1
+        ends = np.cumsum(tables.hyper.bins.astype(np.int64))
+        self._scales = [self.range_coder.model(w) for w in np.split(tables.hyper.weights, ends[:-1])]
+
+    def encode(self, side: Symbols, symbols: Symbols, rows: npt.NDArray[np.uint8]) -> bytes:
+        """See :class:`runtime.coder.HyperCoder`."""
+        sender = self.range_coder.sender()
+        self._put(sender, side)
+        check_range(symbols)
+        bins = symbols - self._low[rows]
+        escaped = (bins < 0) | (bins >= self._escape[rows])
+        bins = np.where(escaped, self._escape[rows], bins).astype(np.int32)
+        for place, row in enumerate(rows.tolist()):
+            sender.put(bins[place : place + 1], self._scales[row])
+        sender.put(to_zigzag(symbols[escaped]), self._byte)
+        return sender.finish()
+
+    def decode(self, body: bytes, cells: int, count: int, rows_of: RowsOf) -> tuple[Symbols, Symbols]:
+        """See :class:`runtime.coder.HyperCoder`."""
+        receiver = self.range_coder.receiver(body)
+        side = self._get(receiver, cells)
+        rows = rows_of(side)
+        bins = np.array([receiver.get(1, self._scales[row])[0] for row in rows.tolist()], np.int32)
+        symbols, escaped = bins + self._low[rows], bins == self._escape[rows]
+        symbols[escaped] = from_zigzag(receiver.get(2 * int(escaped.sum()), self._byte))
+        check_escapes(symbols, escaped, self._low[rows], self._escape[rows])
+        check_canonical(body, self.encode(side, symbols, rows))
+        return side, symbols
 
 
 class StepwiseContextCoder:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from runtime.coder import Symbols
 from runtime.coder.body import tighten
-from runtime.coder.stepwise import StepwiseCoder, StepwiseContextCoder
+from runtime.coder.stepwise import StepwiseCoder, StepwiseContextCoder, StepwiseHyperCoder
 from runtime.errors import CorruptBody
 
 _Model = constriction.stream.model.Categorical
@@ -64,5 +64,11 @@ class ConstrictionCoder(StepwiseCoder):
 
 class ConstrictionContextCoder(StepwiseContextCoder):
     """The context codec through constriction, one call a symbol."""
+
+    range_coder = _RangeCoder()
+
+
+class ConstrictionHyperCoder(StepwiseHyperCoder):
+    """The hyperprior codec through constriction."""
 
     range_coder = _RangeCoder()

@@ -1,6 +1,6 @@
 """Inference engines, one file each, imported when asked for.
 
-An engine loads the graph of a bundle and maps one array to one array. Which engines can run which targets is the
+An engine loads the graph of a bundle and maps one array to a few. Which engines can run which targets is the
 table below; the first engine that lists a target is its default.
 """
 
@@ -18,11 +18,14 @@ from runtime.errors import EngineError, UnknownName, UsageError
 from runtime.quiet import quiet
 
 
+Outputs = list[npt.NDArray[np.generic]]
+
+
 class Engine(Protocol):
     """A loaded graph. Not for use by several threads at once."""
 
-    def run(self, array: npt.NDArray[Any]) -> npt.NDArray[np.generic]:
-        """The graph's one output for its one input. The result may be overwritten by the next call."""
+    def run(self, array: npt.NDArray[Any]) -> Outputs:
+        """The graph's outputs for its one input. They may be overwritten by the next call."""
         ...
 
 
@@ -114,7 +117,7 @@ def open_engine(name: str | None, target: str, graph: Path, threads: int | None)
     return opened
 
 
-def run(engine: Engine, array: npt.NDArray[Any]) -> npt.NDArray[np.generic]:
+def run(engine: Engine, array: npt.NDArray[Any]) -> Outputs:
     """Run a loaded graph; whatever an engine raises becomes one EngineError."""
     try:
         return engine.run(array)

@@ -19,14 +19,13 @@ class _ExecuTorch:
     def __init__(self, module: Any) -> None:
         self._module = module
 
-    def run(self, array: npt.NDArray[Any]) -> npt.NDArray[np.generic]:
+    def run(self, array: npt.NDArray[Any]) -> list[npt.NDArray[np.generic]]:
         if not array.flags.writeable:  # torch warns that it cannot keep such an array from being written to
             array = array.copy()
         # The graph is declared as channels-last NCHW: the same bytes in memory as height x width x 3.
         picture = torch.from_numpy(array).permute(0, 3, 1, 2)
         outputs = self._module.run_method("forward", (picture,), clone_outputs=False)
-        result: npt.NDArray[np.generic] = outputs[0].numpy()
-        return result
+        return [output.numpy() for output in outputs]
 
 
 def open(graph: Path, threads: int | None) -> _ExecuTorch:

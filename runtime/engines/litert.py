@@ -18,13 +18,12 @@ class _LiteRT:
     def __init__(self, interpreter: Any) -> None:
         self._interpreter = interpreter
         self._input = interpreter.get_input_details()[0]["index"]
-        self._output = interpreter.get_output_details()[0]["index"]
+        self._outputs = [details["index"] for details in interpreter.get_output_details()]
 
-    def run(self, array: npt.NDArray[Any]) -> npt.NDArray[np.generic]:
+    def run(self, array: npt.NDArray[Any]) -> list[npt.NDArray[np.generic]]:
         self._interpreter.set_tensor(self._input, array)
         self._interpreter.invoke()
-        result: npt.NDArray[np.generic] = self._interpreter.get_tensor(self._output)
-        return result
+        return [self._interpreter.get_tensor(index) for index in self._outputs]
 
 
 def open(graph: Path, threads: int | None) -> _LiteRT:

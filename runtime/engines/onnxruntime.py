@@ -14,11 +14,11 @@ class _OnnxRuntime:
     def __init__(self, session: Any) -> None:
         self._session = session
         self._input = session.get_inputs()[0].name
-        self._outputs = [session.get_outputs()[0].name]
+        self._outputs = [output.name for output in session.get_outputs()]
 
-    def run(self, array: npt.NDArray[Any]) -> npt.NDArray[np.generic]:
-        result: npt.NDArray[np.generic] = self._session.run(self._outputs, {self._input: array})[0]
-        return result
+    def run(self, array: npt.NDArray[Any]) -> list[npt.NDArray[np.generic]]:
+        results: list[npt.NDArray[np.generic]] = self._session.run(self._outputs, {self._input: array})
+        return results
 
 
 def open(graph: Path, threads: int | None) -> _OnnxRuntime:

@@ -26,11 +26,11 @@ PRECISION = ["splitport", "precision"]
 class _OpenVINO:
     def __init__(self, request: Any) -> None:
         self._request = request
+        self._outputs = range(len(request.model_outputs))
 
-    def run(self, array: npt.NDArray[Any]) -> npt.NDArray[np.generic]:
+    def run(self, array: npt.NDArray[Any]) -> list[npt.NDArray[np.generic]]:
         self._request.infer({0: array}, share_inputs=True, share_outputs=True)
-        result: npt.NDArray[np.generic] = self._request.get_output_tensor(0).data
-        return result
+        return [self._request.get_output_tensor(index).data for index in self._outputs]
 
 
 def open(graph: Path, threads: int | None) -> _OpenVINO:

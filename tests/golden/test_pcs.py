@@ -74,7 +74,7 @@ def test_symbols(golden):
 
 def test_folded_device_graph_gives_the_same_symbols(golden):
     """Normalisation inside the first convolution, medians inside the last: exact up to float rounding."""
-    device = DeviceEncoder(golden.model, golden.spec, golden.medians).eval()
+    device = DeviceEncoder(golden.model, golden.spec).eval()
     with torch.no_grad():
         for pixels, expected in zip(golden.pixels, golden.expected["symbols"], strict=True):
             picture = torch.from_numpy(pixels.copy()).unsqueeze(0)

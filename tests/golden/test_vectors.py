@@ -14,6 +14,7 @@ from runtime import coder as coders
 from runtime.contexts import Contexts
 from runtime.payload import FLAG_PLAIN, Limits, Payload, pack, unpack
 from runtime.tables import Tables
+from runtime.codecs import Message
 from tests.messages import flipped_words
 
 VECTORS, CONTEXT_VECTORS = (
@@ -80,12 +81,12 @@ def test_context_vector(name, coder):
     _, made = coders.make_context(coder, tables)
     assert made.encode(symbols)[0] == body and np.array_equal(made.decode(body, symbols.shape[1:]), symbols)
     codec = codecs.make("context", tables, coder)
-    coded = codec.encode(symbols)
+    coded = codec.encode(Message(symbols))
     assert coded == ((plain, True) if len(plain) < len(body) else (body, False))
     payload = pack(Payload(tables.id, coded.body, plain=coded.plain))
     assert payload == bytes.fromhex(vector["payload_hex"])
     parts = unpack(payload, [tables.id], Limits((99, 99), 10**6), context=True)
-    assert np.array_equal(codec.decode(parts.body, symbols.shape[1:], parts.plain), symbols)
+    assert np.array_equal(codec.decode(parts.body, symbols.shape[1:], parts.plain).symbols, symbols)
 
 
 def test_context_vectors_cover_what_goes_wrong():

@@ -1,0 +1,64 @@
+"""Networks in operators that every converter knows: normalisations folded to constants, batch norms into convolutions."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from compressai.layers import GDN, GDN1
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+
+def plain(module: nn.Module) -> nn.Module:
+    """A copy that computes the same (in evaluation mode), with constants where the original computes them each time."""
+    made = copy.deepcopy(module).eval()
+    if isinstance(made, GDN):
+        return PlainGDN(made)
+    for parent in list(made.modules()):
+        _replace_gdn(parent)
+        _fold_batch_norms(parent)
+    return made
+
+
+class PlainGDN(nn.Module):
+    """Generalised divisive normalisation whose positive weights are constants.
+
+    The channels' magnitudes (GDN1) or squares (GDN) are mixed by a 1x1 convolution; what it gives divides the input, or
+    multiplies it in the inverse.
+    """
+
+    def __init__(self, gdn: GDN) -> None:
+        super().__init__()
+        with torch.no_grad():
+            beta, gamma = gdn.beta_reparam(gdn.beta), gdn.gamma_reparam(gdn.gamma)
+        self.mix = nn.Conv2d(len(beta), len(beta), 1)
+        self.mix.weight = nn.Parameter(gamma[:, :, None, None].clone())
+        self.mix.bias = nn.Parameter(beta.clone())
+        self.inverse, self.squares = bool(gdn.inverse), not isinstance(gdn, GDN1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Keep the shape."""
+        norm: torch.Tensor = self.mix(x * x if self.squares else x.abs())
+        if self.squares:
+            norm = norm.sqrt()
+        return x * norm if self.inverse else x / norm
+
+
+def _replace_gdn(parent: nn.Module) -> None:
+    for name, child in parent.named_children():
+        if isinstance(child, GDN):
+            setattr(parent, name, PlainGDN(child))
+
+
+def _fold_batch_norms(parent: nn.Module) -> None:
+    """A batch norm registered right behind a convolution of as many channels is what follows it in all our models."""
+    children = list(parent.named_children())
+    for (name, layer), (after, norm) in zip(children, children[1:], strict=False):
+        if (
+            isinstance(layer, nn.Conv2d)
+            and type(norm) is nn.BatchNorm2d  # not one with an activation inside
+            and norm.num_features == layer.out_channels
+        ):
+            setattr(parent, name, fuse_conv_bn_eval(layer, norm))
+            setattr(parent, after, nn.Identity())

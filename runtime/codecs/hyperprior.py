@@ -1,0 +1,74 @@
+"""The hyperprior codec: hyper symbols say which table, and which mean, each symbol of the latent has.
+
+One stream: the hyper symbols, coded like a factorized latent, then the symbols, raster by raster, then the values that
+had to take an escape bin. From hyper symbols to tables and means it is integer arithmetic (:mod:`runtime.hyper`), so
+that both ends come to the same ones on whatever machine they run.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from runtime import coder as coders
+from runtime.codecs import Coded, Message, Outputs, as_integers, checked
+from runtime.coder import Symbols
+from runtime.errors import CorruptBody, SymbolError, TablesError, UnsupportedFlags
+from runtime.payload import Grid
+from runtime.tables import Tables
+
+_Synthesised = tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]
+
+
+class HyperpriorCodec:
+    """See :class:`runtime.codecs.Codec`. A message's side is its hyper symbols."""
+
+    def __init__(self, tables: Tables, coder: str | None = None) -> None:
+        if tables.hyper is None:
+            raise TablesError("these tables have no hyperprior; export the bundle again")
+        self.coder, self._coder = coders.make_hyper(coder, tables)
+        self._hyper, self._channels = tables.hyper, tables.channels
+        self._last: tuple[bytes, _Synthesised] | None = None
+
+    def read(self, outputs: Outputs) -> Message:
+        """See :class:`runtime.codecs.Codec`: a real latent and the hyper symbols; what is coded is around the means."""
+        side = checked(as_integers(outputs[1]), self._channels)
+        _, means = self._synthesise(side)
+        return Message(as_integers(np.rint(outputs[0] - means)), side)
+
+    def encode(self, message: Message) -> Coded:
+        """See :class:`runtime.codecs.Codec`."""
+        if message.side is None:
+            raise SymbolError("hyper symbols are missing")
+        symbols, side = checked(message.symbols, self._hyper.channels), checked(message.side, self._channels)
+        rows, _ = self._synthesise(side)
+        if rows.shape != symbols.shape:
+            raise SymbolError(f"symbols of shape {symbols.shape} do not belong to hyper symbols of {side.shape}")
+        return Coded(self._coder.encode(side.reshape(self._channels, -1), symbols.ravel(), rows.ravel()))
+
+    def decode(self, body: bytes, grid: Grid, plain: bool = False) -> Message:
+        """See :class:`runtime.codecs.Codec`."""
+        if plain:
+            raise UnsupportedFlags("flagged as plain, but the tables it names have nothing else")
+        try:
+            height, width = self._hyper.grid(grid)
+        except TablesError as why:
+            raise CorruptBody(f"no sender has a latent of {grid[0]}x{grid[1]}; send the payload again") from why
+
+        def rows_of(side: Symbols) -> npt.NDArray[np.uint8]:
+            return self._synthesise(side.reshape(self._channels, height, width))[0].ravel()
+
+        side, symbols = self._coder.decode(body, height * width, self._hyper.channels * grid[0] * grid[1], rows_of)
+        return Message(symbols.reshape(-1, *grid), side.reshape(self._channels, height, width))
+
+    def latent(self, message: Message) -> npt.NDArray[np.float32]:
+        """See :class:`runtime.codecs.Codec`."""
+        assert message.side is not None
+        return message.symbols.astype(np.float32) + self._synthesise(message.side)[1]
+
+    def _synthesise(self, side: Symbols) -> _Synthesised:
+        """Reading, coding and rebuilding a latent all ask for the same: the last answer is kept."""
+        key = side.tobytes() + bytes(str(side.shape), "ascii")
+        if self._last is None or self._last[0] != key:
+            self._last = key, self._hyper.synthesise(side)
+        return self._last[1]
