@@ -24,8 +24,7 @@ from encoders import registry, weights
 from encoders.loading import load
 from export import Request, drift, export
 from runtime import Encoder, codecs
-from runtime.codecs import Codec
-from runtime.codecs import Message
+from runtime.codecs import Codec, Message
 from runtime.coder import Symbols
 
 _ALL = 1 << 20

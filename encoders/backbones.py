@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,8 @@ IMAGENET = tuple(ResNet50_Weights.IMAGENET1K_V1.meta["categories"])
 
 #: Channels behind the stages that a bottleneck replaces.
 FEATURES = {"resnet50": 256, "resnet101": 256, "regnety_064": 144, "vit_small_r26_s32_224": 256}
+
+_DENSE = ("denseblock3", "transition3", "denseblock4", "norm5")
 
 
 @dataclass(frozen=True)
@@ -39,18 +42,52 @@ class Backbone:
         """The named one, untrained."""
         if name.startswith("resnet"):
             return _resnet(name)
+        if name.startswith("densenet"):
+            return _densenet(name)
+        if name == "inception_v3":
+            return _inception(name)
         return {"regnety_064": _regnet, "vit_small_r26_s32_224": _hybrid_vit}[name](name)
 
 
 def _resnet(name: str) -> Backbone:
+    """From its second stage on, or from the one that a name like ``resnet50_from_layer3`` says."""
+    name, _, first = name.partition("_from_")
+    stages = ["layer2", "layer3", "layer4"]
+    stages = stages[stages.index(first or "layer2") :]
     whole = getattr(torchvision.models, name)(weights=None)
-    modules = {part: getattr(whole, part) for part in ("layer2", "layer3", "layer4", "fc")}
+    modules = {part: getattr(whole, part) for part in (*stages, "fc")}
 
     def classify(model: Any, features: torch.Tensor) -> torch.Tensor:
         logits: torch.Tensor = model.fc(features.mean(dim=(2, 3)))
         return logits
 
-    return Backbone(modules, _through("layer2", "layer3", "layer4"), classify)
+    return Backbone(modules, _through(*stages), classify)
+
+
+def _densenet(name: str) -> Backbone:
+    """From its third dense block on."""
+    whole = getattr(torchvision.models, name)(weights=None)
+    kept = OrderedDict((part, whole.features.get_submodule(part)) for part in _DENSE)
+
+    def classify(model: Any, features: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = model.classifier(torch.relu(features).mean(dim=(2, 3)))
+        return logits
+
+    modules = {"features": nn.Sequential(kept), "classifier": whole.classifier}
+    return Backbone(modules, _through(*(f"features.{part}" for part in _DENSE)), classify)
+
+
+def _inception(name: str) -> Backbone:
+    """From its first mixed block on."""
+    whole = getattr(torchvision.models, name)(weights=None, init_weights=False, aux_logits=False)
+    kept = OrderedDict((part, block) for part, block in whole.named_children() if part.startswith("Mixed_"))
+
+    def classify(model: Any, features: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = model.fc(features.mean(dim=(2, 3)))
+        return logits
+
+    modules = {"inception_modules": nn.Sequential(kept), "fc": whole.fc}
+    return Backbone(modules, _through(*(f"inception_modules.{part}" for part in kept)), classify)
 
 
 def _regnet(name: str) -> Backbone:
@@ -61,7 +98,7 @@ def _regnet(name: str) -> Backbone:
 
 def _hybrid_vit(name: str) -> Backbone:
     """A ResNet whose last grid becomes the tokens of a transformer."""
-    whole = timm.create_model(name)
+    whole: Any = timm.create_model(name)
     convolutional = whole.patch_embed.backbone
     modules = {
         "patch_embed_pruned_stages": convolutional.stages[1:],
@@ -94,7 +131,7 @@ def _through(*names: str) -> Callable[[Any, torch.Tensor], list[torch.Tensor]]:
     def stages(model: Any, features: torch.Tensor) -> list[torch.Tensor]:
         seen = [features]
         for name in names:
-            seen.append(getattr(model, name)(seen[-1]))
+            seen.append(model.get_submodule(name)(seen[-1]))
         return seen
 
     return stages

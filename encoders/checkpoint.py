@@ -48,7 +48,7 @@ def load(model: SplitModel, path: Path, side: Side) -> None:
 def fill(model: SplitModel, state: State, side: Side, origin: str) -> None:
     """Fill the model from a state dict; CheckpointError lists the keys that keep it from fitting."""
     own = model.state_dict()
-    state = _spell_like(own, _with_prefix(own, state))
+    state = _spell_like(own, _with_prefix(own, model.translate(state)))
     needed = [k for k in own if k.startswith(_keys(model, side)) and not _OPTIONAL.search(k)]
     unexpected = [k for k in state if k not in own]
     misshaped = [
@@ -160,6 +160,7 @@ def _spell_like(own: Mapping[str, torch.Tensor], state: State) -> State:
     def rename(key: str) -> str:
         if key in own:
             return key
+        key = re.sub(r"\._(matrices|biases|factors)\.(\d)$", r".\1.\2", key)  # as the files of its model zoo have it
         for old, new in _SPELLINGS.items():
             for pattern, form in ((rf"\._{old}(\d)$", rf".{new}.\1"), (rf"\.{new}\.(\d)$", rf"._{old}\1")):
                 if (other := re.sub(pattern, form, key)) in own:

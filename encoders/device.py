@@ -191,7 +191,7 @@ def _fold_normalisation(layers: nn.Module, spec: ModelSpec) -> nn.Module:
     mean, std = torch.tensor(spec.mean, dtype=torch.float64), torch.tensor(spec.std, dtype=torch.float64)
     scale = 1 / (255 * std)
     offset = -mean / std
-    first = layers[0] if isinstance(layers, nn.Sequential) else None
+    first = layers[0] if isinstance(layers, nn.Sequential) else getattr(layers, "first", None)
     exact = not offset.any() or not any(map(bool, getattr(first, "padding", ())))
     if not isinstance(first, nn.Conv2d) or not exact or first.groups != 1:
         return _Affine(scale, offset)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,12 +26,23 @@ class Loaded:
     checkpoint_sha256: str | None = None
 
 
-def load(name: str, side: Side = "encoder", file: Path | None = None, weights: str | None = None) -> Loaded:
+def load(
+    name: str,
+    side: Side = "encoder",
+    file: Path | None = None,
+    weights: str | None = None,
+    parts: Mapping[str, Path] | None = None,
+) -> Loaded:
     """The named model with the weights of a checkpoint file, or with those that go by a name.
 
-    With neither, the model's default weights: the first that ship for it, or seeded ones where none do.
+    With neither, the model's default weights: the first that ship for it, or seeded ones where none do. ``parts`` are
+    files for what the model reads beside its checkpoint.
     """
     spec = registry.spec(name)
+    files = {**(parts or {}), **({"checkpoint": file} if file else {})}
+    if spec.parts and files:
+        assembled, origin = spec.assemble(files, side)
+        return Loaded(spec, assembled, origin, checkpoint.digest(file) if file else None)
     origin = f"checkpoint {file.name}" if file else ""
     if file is None:
         file = shipped.find(spec, weights)

@@ -96,10 +96,18 @@ class SplitModel(nn.Module):
             raise NotImplementedError(f"{type(self).__name__} does not say which convolutions its latent comes from")
         return [layers[-1]]
 
+    def notes(self, size: int) -> tuple[str, ...]:
+        """What a person should know who exports the encoder for pictures of this side."""
+        return ()
+
     def settle(self, pictures: torch.Tensor) -> None:
         """Make fresh layers put out what trained ones would, and the prior expect it; pictures are normalised."""
         centre, spread = settle.scale(self.last, self.encoder(pictures))
         settle.fit(self.prior, centre, spread)
+
+    def translate(self, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """A checkpoint's tensors by the names that this model has for them; a family knows how its own files vary."""
+        return state
 
     def adopt(self, state: dict[str, torch.Tensor]) -> None:
         """Go on from trained weights; a model may know how to start from a smaller one's."""

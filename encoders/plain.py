@@ -1,4 +1,4 @@
-"""Networks in operators that every converter knows: normalisations folded to constants, batch norms into convolutions."""
+"""Networks in operators that every converter knows: constants instead of what could be computed once."""
 
 from __future__ import annotations
 
@@ -21,6 +21,23 @@ def plain(module: nn.Module) -> nn.Module:
     return made
 
 
+class PlainNorm(nn.Module):
+    """A batch norm that could not be folded: a factor and a term for each channel, computed once."""
+
+    def __init__(self, norm: nn.BatchNorm2d) -> None:
+        super().__init__()
+        assert norm.running_mean is not None and norm.running_var is not None
+        factor = norm.weight.detach() / torch.sqrt(norm.running_var + norm.eps)
+        self.factor: torch.Tensor
+        self.term: torch.Tensor
+        self.register_buffer("factor", factor.view(1, -1, 1, 1))
+        self.register_buffer("term", (norm.bias.detach() - norm.running_mean * factor).view(1, -1, 1, 1))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Keep the shape."""
+        return x * self.factor + self.term
+
+
 class PlainGDN(nn.Module):
     """Generalised divisive normalisation whose positive weights are constants.
 
@@ -39,7 +56,9 @@ class PlainGDN(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Keep the shape."""
-        norm: torch.Tensor = self.mix(x * x if self.squares else x.abs())
+        # Squares of magnitudes, not of x itself: ExecuTorch would take that product for one of its 8-bit ones.
+        magnitude = x.abs()
+        norm: torch.Tensor = self.mix(magnitude * magnitude if self.squares else magnitude)
         if self.squares:
             norm = norm.sqrt()
         return x * norm if self.inverse else x / norm
@@ -62,3 +81,6 @@ def _fold_batch_norms(parent: nn.Module) -> None:
         ):
             setattr(parent, name, fuse_conv_bn_eval(layer, norm))
             setattr(parent, after, nn.Identity())
+    for name, norm in list(parent.named_children()):
+        if type(norm) is nn.BatchNorm2d:
+            setattr(parent, name, PlainNorm(norm))

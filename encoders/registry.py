@@ -9,11 +9,13 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from runtime.errors import UnknownName, UsageError
 
 if TYPE_CHECKING:
+    from encoders.checkpoint import Side
     from encoders.model import SplitModel, Task
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -55,6 +57,16 @@ class ModelSpec:
     options: Mapping[str, Any] = field(default_factory=dict)
     weights: tuple[str, ...] = ()
     """Names of the trained weights that ship in encoders/weights, the default first."""
+    parts: tuple[str, ...] = ()
+    """What a checkpoint does not hold and is read from files of its own: ``backbone``, ``table``."""
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """Sides and targets that it cannot be exported to, each with the reason."""
+
+    def check(self, *wanted: str) -> None:
+        """Refuse the sides and targets that this model is not for."""
+        for each in wanted:
+            if each in self.refused:
+                raise UsageError(f"{self.name} has no {each} export: {self.refused[each]}")
 
     def grid(self, size: int) -> tuple[int, int]:
         """Latent height and width for a square picture of this side."""
@@ -67,6 +79,8 @@ class ModelSpec:
         side = size if self.windows else size // self.stride
         for kernel, stride, padding in self.windows:
             side = (side + 2 * padding - kernel) // stride + 1
+        if side < 1:
+            raise UsageError(f"size {size} is too small for {self.name}: nothing of it reaches the latent")
         return side, side
 
     def build(self, task: Task | None = None) -> SplitModel:
@@ -75,6 +89,15 @@ class ModelSpec:
         Without a task it gets the paper's receiver for the paper's classes.
         """
         return cast("SplitModel", importlib.import_module(self.module).build(self, task))
+
+    def assemble(self, files: Mapping[str, Path], side: Side) -> tuple[SplitModel, str]:
+        """Make the model from a ``checkpoint`` and its ``parts``, and say in words where its weights come from.
+
+        What no file is given for, the model finds or makes up itself. Its module offers ``assemble``, too, where it
+        has parts.
+        """
+        made = importlib.import_module(self.module).assemble(self, files, side)
+        return cast("tuple[SplitModel, str]", made)
 
 
 MODELS: dict[str, ModelSpec] = {}

@@ -52,10 +52,10 @@ class Bottleneck(nn.Module):
         self.decoder = make_decoder(widths[-1], features)
 
 
-class SC2Model(StagedModel):
-    """Bottleneck in place of a classifier's stem and first stage, then the rest of the classifier."""
+class BottleneckModel(StagedModel):
+    """A bottleneck in place of a classifier's stem and first stage, then the rest of the classifier."""
 
-    encoder_keys = ("bottleneck_layer.encoder.", "bottleneck_layer.entropy_bottleneck.")
+    decoder_name: str
 
     def __init__(self, bottleneck: nn.Module, backbone: Backbone) -> None:
         super().__init__()
@@ -68,11 +68,32 @@ class SC2Model(StagedModel):
         for name, parameter in backbone.parameters.items():
             self.register_parameter(name, parameter)
         self.receiver_keys = (
-            "bottleneck_layer.decoder.",
+            f"bottleneck_layer.{self.decoder_name}.",
             "bottleneck_layer.entropy_bottleneck.",
             *(f"{name}." for name in backbone.modules),
             *backbone.parameters,
         )
+
+    @property
+    def tail(self) -> list[str]:
+        """See :class:`encoders.model.StagedModel`."""
+        return self._tail
+
+    def stages(self, latent: torch.Tensor) -> list[torch.Tensor]:
+        """See :class:`encoders.model.StagedModel`."""
+        features: torch.Tensor = self.bottleneck_layer.get_submodule(self.decoder_name)(latent)
+        return self._run[0](self, features)
+
+    def classify(self, features: torch.Tensor) -> torch.Tensor:
+        """See :class:`encoders.model.StagedModel`."""
+        return self._run[1](self, features)
+
+
+class SC2Model(BottleneckModel):
+    """With a factorized prior."""
+
+    encoder_keys = ("bottleneck_layer.encoder.", "bottleneck_layer.entropy_bottleneck.")
+    decoder_name = "decoder"
 
     @property
     def encoder(self) -> nn.Sequential:
@@ -83,20 +104,6 @@ class SC2Model(StagedModel):
     def prior(self) -> Prior:
         """See :class:`encoders.model.SplitModel`."""
         return cast(Prior, self.bottleneck_layer.entropy_bottleneck)
-
-    @property
-    def tail(self) -> list[str]:
-        """See :class:`encoders.model.StagedModel`."""
-        return self._tail
-
-    def stages(self, latent: torch.Tensor) -> list[torch.Tensor]:
-        """See :class:`encoders.model.StagedModel`."""
-        features: torch.Tensor = self.bottleneck_layer.get_submodule("decoder")(latent)
-        return self._run[0](self, features)
-
-    def classify(self, features: torch.Tensor) -> torch.Tensor:
-        """See :class:`encoders.model.StagedModel`."""
-        return self._run[1](self, features)
 
 
 def build(spec: ModelSpec, task: Task | None = None) -> SC2Model:

@@ -17,11 +17,12 @@ def seeded(spec: ModelSpec, seed: int) -> SplitModel:
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
         model = spec.build().eval()
-        model.settle(_pictures(spec))
+        model.settle(pictures(spec))
     return model
 
 
-def _pictures(spec: ModelSpec) -> torch.Tensor:
+def pictures(spec: ModelSpec) -> torch.Tensor:
+    """Drawn ones, normalised, to see with what layers put out."""
     pixels = np.stack([draw(seed, spec.size) for seed in range(_PICTURES)])
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (spec.mean, spec.std))
     return (torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255 - mean) / std

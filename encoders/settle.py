@@ -57,3 +57,25 @@ def fit(prior: Any, centre: torch.Tensor, spread: torch.Tensor) -> None:
 
 def _inverse_softplus(value: torch.Tensor) -> torch.Tensor:
     return value + torch.log(-torch.expm1(-value))
+
+
+@torch.no_grad()
+def predict(layers: nn.Sequential, inputs: torch.Tensor, wanted: torch.Tensor) -> None:
+    """Set the last convolution's weights to those that predict best what is wanted, in least squares with a ridge."""
+    last = layers[-1]
+    assert isinstance(last, nn.Conv2d)
+    kernel, padding = last.kernel_size[0], int(last.padding[0])
+    columns = nn.functional.unfold(layers[:-1](inputs), kernel, padding=padding).transpose(1, 2).flatten(0, 1)
+    if last.bias is not None:
+        columns = torch.cat([columns, torch.ones(len(columns), 1)], dim=1)
+    targets = wanted.flatten(2).transpose(1, 2).flatten(0, 1)
+    # As many unknowns as positions: a thousand of those are plenty, and quick to solve for.
+    every = max(1, len(columns) // 1024)
+    columns, targets = columns[::every], targets[::every]
+    mixed = columns @ columns.T
+    mixed.diagonal().add_(1e-2 * mixed.diagonal().mean())
+    solution = columns.T @ torch.linalg.solve(mixed.double(), targets.double()).float()
+    if last.bias is not None:
+        last.bias.copy_(solution[-1])
+        solution = solution[:-1]
+    last.weight.copy_(solution.T.reshape(last.weight.shape))

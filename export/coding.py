@@ -18,7 +18,8 @@ def fit(job: Job, draft: Manifest, encoder: Encoder) -> tuple[Manifest, tuple[st
     wanted = job.request.calibration
     if job.loaded.spec.codec == "hyperprior" and job.request.codec == "context":
         raise UsageError(f"{draft.model} has a hyperprior, which chooses a table for each symbol: leave --codec out")
-    if job.request.coding == "plain" or job.loaded.spec.codec == "hyperprior":
+    as_they_are = job.request.coding == "plain" and not (wanted and draft.codec == "affine")
+    if as_they_are or job.loaded.spec.codec == "hyperprior":
         return draft, ()
     if wanted is None:
         raise UsageError("--codec context is fitted to an encoder's symbols: give pictures with --calibration")
@@ -27,7 +28,7 @@ def fit(job: Job, draft: Manifest, encoder: Encoder) -> tuple[Manifest, tuple[st
         few = f"{wanted.data} has {len(chosen.pixels)} pictures; contexts need at least 4, better 64"
         if job.request.codec:
             raise UsageError(few)
-        return draft, (f"  {few}: coded with the prior's tables",)
+        return draft, (f"  {few}: coded {_unfitted(draft)}",)
     messages = [encoder.message(pixels) for pixels in chosen.pixels]
     symbols = [message.symbols for message in messages[:count]]
     kind, tables = fitted(job.request.coding, encoder.bundle.tables, symbols, draft.codec)
@@ -37,7 +38,12 @@ def fit(job: Job, draft: Manifest, encoder: Encoder) -> tuple[Manifest, tuple[st
     write_tables(job.directory, tables)
     provenance = {**(draft.calibration or chosen.provenance()), "fitted": count}
     note = (
-        f"  payload {before:.1f} B with the prior's tables, {after:.1f} B with contexts fitted to {count} pictures "
+        f"  payload {before:.1f} B {_unfitted(draft)}, {after:.1f} B with {'contexts' if tables.contexts else 'tables'} fitted to {count} pictures "
         f"({100 * (1 - after / before):.1f} % less), on {len(others)} others"
     )
     return replace(draft, codec=kind, calibration=provenance), (note,)
+
+
+def _unfitted(draft: Manifest) -> str:
+    """How payloads are written with the tables that the model comes with."""
+    return "as raw bytes" if draft.codec == "affine" else "with the prior's tables"

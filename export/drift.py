@@ -44,8 +44,8 @@ class Drift:
     bytes_fp32: float
     bytes_int8: float
     """With the prior's tables."""
-    bytes_refit: float
-    """With tables fitted to the int8 encoder's own symbols."""
+    bytes_refit: float | None
+    """With tables fitted to the int8 encoder's own symbols, where there is something to fit."""
     bytes_context: float | None
     """With contexts fitted to them, where that was wanted."""
     file_fp32: int
@@ -65,14 +65,15 @@ class Drift:
         """For the manifest."""
         return {**asdict(self), "kept_float": list(self.kept_float)}
 
-    def lines(self) -> list[str]:
-        """For people: a small table, and what follows from it."""
+    def lines(self, unfitted: str = "prior's tables") -> list[str]:
+        """For people: a small table, and what follows from it. ``unfitted`` names what symbols are first coded with."""
         rows = [
             ("file", f"{self.file_fp32 / 1e6:.2f} MB", f"{self.file_int8 / 1e6:.2f} MB"),
             ("encode, 1 thread", f"{self.ms_fp32:.2f} ms", f"{self.ms_int8:.2f} ms"),
-            ("payload, prior's tables", f"{self.bytes_fp32:.1f} B", f"{self.bytes_int8:.1f} B"),
-            ("payload, refitted tables", "", f"{self.bytes_refit:.1f} B"),
+            (f"payload, {unfitted}", f"{self.bytes_fp32:.1f} B", f"{self.bytes_int8:.1f} B"),
         ]
+        if self.bytes_refit is not None:
+            rows.append(("payload, refitted tables", "", f"{self.bytes_refit:.1f} B"))
         if self.bytes_context is not None:
             rows.append(("payload, contexts", "", f"{self.bytes_context:.1f} B"))
         if self.top1_fp32 is not None:

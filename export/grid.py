@@ -29,7 +29,7 @@ def on_grid(
     network: QuantisableEncoder, inputs: Iterable[npt.NDArray[np.float32]], ranges: Ranges, kept: Collection[int]
 ) -> QuantisableEncoder:
     """A copy of the network with weights that converters leave as they are; the kept convolutions stay."""
-    pictures = [torch.from_numpy(pixels) for pixels in islice(inputs, _PICTURES)]
+    pictures = torch.from_numpy(np.concatenate(list(islice(inputs, _PICTURES))))
     moved = copy.deepcopy(network)
     layers = convolutions(moved)
     expected = _means(moved, layers, pictures)
@@ -40,33 +40,41 @@ def on_grid(
         layer.weight.data = rounded(layer.weight.data)
         if index in ranges.inputs:
             hooks.append(layer.register_forward_pre_hook(_coarsen(ranges.inputs[index])))
-    for index, layer in enumerate(layers):
-        if index in kept:
-            continue
-        lost = expected[index] - _means(moved, [layer], pictures)[0]
-        layer.bias = nn.Parameter(lost if layer.bias is None else layer.bias.data + lost)
+        hooks.append(layer.register_forward_hook(_make_up(expected[index])))
+    moved(pictures)  # each convolution reads what those before it put out after they were corrected
     for hook in hooks:
         hook.remove()
     return moved
+
+
+def _make_up(expected: torch.Tensor) -> Callable[[nn.Module, object, torch.Tensor], torch.Tensor]:
+    """A hook that puts what a convolution loses on average into its bias, and into what it has just put out."""
+
+    def hook(layer: nn.Module, _: object, output: torch.Tensor) -> torch.Tensor:
+        assert isinstance(layer, nn.Conv2d)
+        lost = expected - output.mean(dim=(0, 2, 3))
+        layer.bias = nn.Parameter(lost if layer.bias is None else layer.bias.data + lost)
+        return output + lost.view(-1, 1, 1)
+
+    return hook
 
 
 def _coarsen(by: Range) -> Callable[[nn.Module, tuple[torch.Tensor]], torch.Tensor]:
     return lambda _, received: by.coarse(received[0])
 
 
-def _means(network: nn.Module, layers: Sequence[nn.Module], pictures: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+def _means(network: nn.Module, layers: Sequence[nn.Module], pictures: torch.Tensor) -> list[torch.Tensor]:
     """What each output channel of these layers is on average."""
-    sums: list[torch.Tensor] = [torch.zeros(1) for _ in layers]
+    means = [torch.zeros(1) for _ in layers]
 
     def note(place: int) -> Callable[[nn.Module, object, torch.Tensor], None]:
         def hook(_: nn.Module, __: object, output: torch.Tensor) -> None:
-            sums[place] = sums[place] + output.mean(dim=(0, 2, 3))
+            means[place] = output.mean(dim=(0, 2, 3))
 
         return hook
 
     hooks = [layer.register_forward_hook(note(place)) for place, layer in enumerate(layers)]
-    for picture in pictures:
-        network(picture)
+    network(pictures)
     for hook in hooks:
         hook.remove()
-    return [total / len(pictures) for total in sums]
+    return means

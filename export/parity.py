@@ -53,7 +53,8 @@ def measure(
     largest = 0.0
     for pixels in pictures:
         outputs = zip(encoder.outputs(pixels), eager_latents(eager, pixels), eager.outputs, strict=True)
-        for actual, latent, output in outputs:
+        for given, latent, output in outputs:
+            actual = given.astype(np.float64)
             slack = TOLERANCE[precision] * max(1.0, float(np.abs(latent).max()))
             beyond += int((np.abs(actual - latent) > (0.5 if output.rounded else 0) + slack).sum())
             difference = np.abs(actual - (np.rint(latent) if output.rounded else latent))

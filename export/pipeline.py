@@ -20,12 +20,13 @@ def export(request: Request) -> Exported:
     """Make one bundle; raises a SplitportError and leaves nothing behind if any step fails."""
     target, spec = target_spec(request.target), registry.spec(request.model)
     check_pair(target, request.precision, request.side, request.recipe)
+    spec.check(request.side, request.target)
     nominal = spec.grid(spec.size)
     if request.size is not None:
         spec.grid(request.size)  # refuses a size that does not fit
 
     with quiet(request.debug):
-        loaded = load(request.model, request.side, request.checkpoint, request.weights)
+        loaded = load(request.model, request.side, request.checkpoint, request.weights, request.parts)
     with staging(request.destination) as directory:
         write_tables(directory, loaded.model.tables(nominal))
         with quiet(request.debug):
@@ -34,4 +35,5 @@ def export(request: Request) -> Exported:
         seal(directory, manifest)
         graph_files = [p for p in directory.iterdir() if p.stem == Path(manifest.graph).stem]
         file_bytes = sum(p.stat().st_size for p in graph_files)
-    return Exported(request.destination, manifest, file_bytes, notes)
+    further = loaded.model.notes(manifest.size) if request.side == "encoder" else ()
+    return Exported(request.destination, manifest, file_bytes, (*notes, *further))

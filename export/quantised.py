@@ -89,7 +89,8 @@ def encoder(job: Job) -> tuple[Manifest, tuple[str, ...]]:
     selftest.write(job.directory, opened, draw(SELFTEST_SEED, job.size))
     provenance = {**data.chosen.provenance(), "count": data.calibrated, "fitted": data.fitted}
     notes = () if job.request.calibration else (_NO_DATA,)
-    return replace(draft, parity=found.fields(), calibration=provenance), (*found.lines(), *notes)
+    lines = found.lines("raw bytes" if job.loaded.spec.codec == "affine" else "prior's tables")
+    return replace(draft, parity=found.fields(), calibration=provenance), (*lines, *notes)
 
 
 def _data(job: Job) -> Data:
@@ -104,11 +105,11 @@ def _data(job: Job) -> Data:
 
 
 def _with_receiver(job: Job) -> SplitModel | None:
-    if "not trained" in job.loaded.weights:
+    if "not trained" in job.loaded.weights or job.loaded.spec.task != "classification":
         return None
     request = job.request
     try:
-        return load(request.model, "receiver", request.checkpoint, request.weights).model
+        return load(request.model, "receiver", request.checkpoint, request.weights, request.parts).model
     except CheckpointError:  # a file with the encoder alone
         return None
 
@@ -179,6 +180,10 @@ def _attempt(
     learnt = [message.symbols for message in drift.messages_of(opened, data.fitting)]
     _, plain = fitted("plain", prior, learnt, draft.codec)
     kind, tables = fitted(job.request.coding, prior, learnt, draft.codec)
+    bytes_int8 = drift.mean_bytes(prior, draft.codec, actual)
+    bytes_refit = None if prior.hyper else drift.mean_bytes(plain, draft.codec, actual)
+    if tables is not prior and not tables.contexts and bytes_refit is not None and bytes_refit > bytes_int8:
+        tables = prior  # too few pictures, or too unlike these, to learn from
     differences = np.abs(np.stack([a.symbols - e.symbols for a, e in zip(actual, expected, strict=True)]))
     labels, before, after = data.labels, None, None
     if labels is not None and data.model is not None:
@@ -195,8 +200,8 @@ def _attempt(
         mean_difference=float(differences.mean()),
         largest_difference=int(differences.max()),
         bytes_fp32=drift.mean_bytes(prior, draft.codec, expected),
-        bytes_int8=drift.mean_bytes(prior, draft.codec, actual),
-        bytes_refit=drift.mean_bytes(plain, draft.codec, actual),
+        bytes_int8=bytes_int8,
+        bytes_refit=bytes_refit,
         bytes_context=drift.mean_bytes(tables, kind, actual) if tables.contexts else None,
         file_fp32=_graph_bytes(reference.bundle.graph),
         file_int8=_graph_bytes(opened.bundle.graph),

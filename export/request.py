@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +34,16 @@ class Request:
     """Points of top-1 that quantisation may cost."""
     output: Path | None = None
     debug: bool = False
+    backbone: Path | None = None
+    """Weights of the known network around a bottleneck whose checkpoint holds the bottleneck alone."""
+    table: Path | None = None
+    """Frequencies of symbols, for a model whose checkpoint has no prior."""
+
+    @property
+    def parts(self) -> Mapping[str, Path]:
+        """The files beside the checkpoint that were given."""
+        given = {"backbone": self.backbone, "table": self.table}
+        return {name: file for name, file in given.items() if file is not None}
 
     @property
     def coding(self) -> str:

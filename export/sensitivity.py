@@ -23,7 +23,9 @@ def last_ones(network: nn.Module, picture: torch.Tensor) -> set[int]:
     """Places of the convolutions that no other follows on the way to some output."""
     nodes = list(torch.export.export(network, (picture,)).graph.nodes)
     places = {node: i for i, node in enumerate(node for node in nodes if is_convolution(node))}
-    found, seen, ahead = set(), set(), [source for node in nodes if node.op == "output" for source in node.all_input_nodes]
+    found: set[int] = set()
+    seen: set[Any] = set()
+    ahead = [source for node in nodes if node.op == "output" for source in node.all_input_nodes]
     while ahead:
         node = ahead.pop()
         if node in seen:

@@ -56,10 +56,10 @@ def receiver(job: Job) -> tuple[Manifest, tuple[str, ...]]:
     """Quantised latent in, the task network's output out."""
     device = DeviceReceiver(job.loaded.model).eval()
     latents = _latents(job)
+    with torch.no_grad():
+        expected = device(latents).numpy()  # first, so that a size which the model refuses is told in its own words
     graph = job.convert(device, latents[:1])
     engine = open_engine(None, job.target.name, job.directory / graph, None)
-    with torch.no_grad():
-        expected = device(latents).numpy()
     actual = np.concatenate([engine.run(latent.unsqueeze(0).numpy())[0].copy() for latent in latents])
     measured = parity.compare_outputs(actual, expected, job.request.precision)
     shipped = _Kept(job.loaded.model)

@@ -2,7 +2,7 @@
 
 Sender and receiver must come to the same table for every symbol, or everything after the first difference is noise.
 Convolutions in floating point cannot promise that: another engine, CPU or thread count adds up in another order. Here
-the network is in integers: activations in 4096ths, weights rounded to 16 bits at export. Its matrix products run in
+the network is in integers: activations in 65536ths, weights rounded to 16 bits at export. Its matrix products run in
 float64, where sums of integers below 2^53 are exact in whatever order they are added, and fast everywhere;
 :class:`Layer` refuses weights that could exceed that. ``docs/wire-format.md`` states the arithmetic.
 """
@@ -20,10 +20,11 @@ from runtime.errors import TablesError
 from runtime.payload import Grid
 
 #: Fractional bits of activations, of slopes, and of the means that are handed on.
-FRACTION, SLOPE_FRACTION, MEAN_FRACTION = 12, 16, 8
+FRACTION, SLOPE_FRACTION, MEAN_FRACTION = 16, 24, 8
 #: Activations are cut off here: at 4096 in either direction.
-LARGEST = 1 << 24
+LARGEST = 1 << 28
 _EXACT = 1 << 53
+_LARGEST_MEAN = 1 << 23
 _MAGIC = b"SPH1"
 
 Integers = npt.NDArray[np.int64]
@@ -34,7 +35,7 @@ class Layer:
     """A convolution, or a transposed one, and a leaky ReLU, all in integers.
 
     ``weight`` is (out, in, k, k) for both kinds, in units of 2^-``shift``; ``bias`` in the units of the sums. Negative
-    results are multiplied by ``slope`` / 2^16.
+    results are multiplied by ``slope`` / 2^24.
     """
 
     weight: npt.NDArray[np.int16]
@@ -47,10 +48,13 @@ class Layer:
     slope: int
 
     def __post_init__(self) -> None:
-        largest = np.abs(self.weight.astype(np.int64)).sum(axis=(1, 2, 3)) * LARGEST + np.abs(self.bias)
-        if self.weight.ndim != 4 or self.weight.shape[2] != self.weight.shape[3]:
+        if self.weight.ndim != 4 or self.weight.shape[2] != self.weight.shape[3] or 0 in self.weight.shape:
             raise TablesError(f"hyper: weights of shape {self.weight.shape}")
-        if self.bias.shape != self.weight.shape[:1] or largest.max() >= _EXACT:
+        if self.bias.shape != self.weight.shape[:1]:
+            raise TablesError(f"hyper: {self.bias.size} offsets for {self.weight.shape[0]} channels")
+        # In float64: whatever a file holds, this must not wrap around.
+        largest = np.abs(self.weight.astype(np.float64)).sum(axis=(1, 2, 3)) * LARGEST + np.abs(self.bias.astype(float))
+        if largest.max() >= _EXACT:
             raise TablesError("hyper: sums of a layer could exceed 53 bits")
         limits = ((self.stride, 1, 8), (self.padding, 0, 8), (self.output_padding, 0, 7), (self.shift, 0, 30))
         if not all(low <= value <= high for value, low, high in limits) or not 0 <= self.slope <= 1 << SLOPE_FRACTION:
@@ -58,7 +62,7 @@ class Layer:
 
     def size(self, side: int) -> int:
         """Height or width of the result."""
-        kernel = self.weight.shape[2]
+        kernel = int(self.weight.shape[2])
         if self.transposed:
             return (side - 1) * self.stride - 2 * self.padding + kernel + self.output_padding
         return (side + 2 * self.padding - kernel) // self.stride + 1
@@ -112,7 +116,7 @@ class Hyper:
 
     layers: tuple[Layer, ...]
     centre: npt.NDArray[np.int32]
-    """What a hyper symbol of zero stands for, for each hyper channel, in 4096ths."""
+    """What a hyper symbol of zero stands for, for each hyper channel, in 65536ths."""
     thresholds: Integers
     """Sums of the last layer above which the next row begins."""
     means: bool
@@ -141,7 +145,7 @@ class Hyper:
     @property
     def channels(self) -> int:
         """Channels of the latent."""
-        return self.layers[-1].weight.shape[0] // (2 if self.means else 1)
+        return int(self.layers[-1].weight.shape[0]) // (2 if self.means else 1)
 
     @property
     def low(self) -> npt.NDArray[np.int32]:
@@ -173,7 +177,7 @@ class Hyper:
             return rows, np.zeros(scales.shape, np.float32)
         fine = shifted(sums[self.channels :], self.layers[-1].shift + FRACTION - MEAN_FRACTION)
         # A quotient of small integers by 256: exact in float32.
-        return rows, (np.clip(fine, -LARGEST >> 1, LARGEST >> 1) / (1 << MEAN_FRACTION)).astype(np.float32)
+        return rows, (np.clip(fine, -_LARGEST_MEAN, _LARGEST_MEAN) / (1 << MEAN_FRACTION)).astype(np.float32)
 
     def canonical_bytes(self) -> bytes:
         """What follows the plain tables in the byte string that names both."""

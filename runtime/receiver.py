@@ -69,7 +69,9 @@ class Receiver:
     def predict(self, data: bytes) -> Prediction:
         """Class names with probabilities, or with shares of the picture, best first."""
         if self.bundle.manifest.task == "picture":
-            raise UsageError(f"{self.bundle.manifest.model} rebuilds pictures and knows no classes: ask for the picture")
+            raise UsageError(
+                f"{self.bundle.manifest.model} rebuilds pictures and knows no classes: ask for the picture"
+            )
         logits = self.logits(data).astype(np.float64)
         pixels = None
         if self.bundle.manifest.task == "segmentation":

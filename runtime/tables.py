@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from runtime.contexts import Contexts
-from runtime.hyper import Hyper
 from runtime.errors import TablesError
+from runtime.hyper import Hyper
 
 PRECISION = 24
 TOTAL = 1 << PRECISION
@@ -31,6 +31,7 @@ ID_BYTES = 4
 FLAG_BOUND = 2.0**-8
 _MAGIC = b"SPT1"
 _STEP_MAGIC = b"SPQ1"
+_ONE = np.float32(1)
 
 
 def integer_weights(probabilities: npt.ArrayLike) -> npt.NDArray[np.uint32]:
@@ -66,7 +67,7 @@ class Tables:
     medians: npt.NDArray[np.float32]
     contexts: Contexts | None = None
     """Further tables of each channel, for the context codec; the plain ones stay beside them."""
-    step: np.float32 = np.float32(1)
+    step: np.float32 = _ONE
     """What the difference of one between two symbols means in the latent."""
     hyper: Hyper | None = None
     """For the hyperprior codec, whose plain tables are those of the hyper symbols: what it makes of these."""
@@ -176,8 +177,12 @@ class Tables:
     def arrays(self) -> dict[str, npt.NDArray[np.generic]]:
         """The arrays as they are stored in a bundle."""
         names = ("weights", "bins", "low", "zero_weight", "medians")
-        own = {name: getattr(self, name) for name in names} | ({"step": np.array([self.step])} if self.step != 1 else {})
-        return own | (self.contexts.arrays() if self.contexts else {}) | (self.hyper.arrays() if self.hyper else {})
+        own: dict[str, npt.NDArray[np.generic]] = {name: getattr(self, name) for name in names}
+        if self.step != 1:
+            own["step"] = np.array([self.step])
+        for part in (self.contexts, self.hyper):
+            own |= part.arrays() if part else {}
+        return own
 
     @classmethod
     def from_arrays(cls, arrays: dict[str, npt.NDArray[np.generic]]) -> Tables:

@@ -15,8 +15,8 @@ from calibration.refit import fitted, refit
 from export import Request, export
 from export.commands import main
 from runtime import Bundle, Decoder, Encoder, Receiver, UnknownName, UsageError, WrongTable, codecs, selftest
-from runtime.contexts import LARGEST_SUM
 from runtime.codecs import Message
+from runtime.contexts import LARGEST_SUM
 from tests.conftest import SHARED
 
 

@@ -13,7 +13,6 @@ import torch
 from calibration import Selection
 from encoders.device import DeviceEncoder
 from encoders.loading import load
-from encoders.prior import medians
 from export import Request, export, parity
 from export.targets import TARGETS
 from runtime import Bundle, Decoder, Encoder, Receiver, UsageError, selftest
@@ -97,7 +96,7 @@ def test_parity_catches_a_wrong_graph(make_bundle, pixels):
     encoder = Encoder.open(make_bundle("ours_n0", weights="seeded"))
     wrong = eager("ours_n0")
     with torch.no_grad():
-        wrong.layers[-1].bias += 0.7
+        wrong.network.layers[-1].bias += 0.7
     with pytest.raises(parity.ParityError, match="differs from PyTorch"):
         parity.measure(encoder, wrong, pixels, "real", "fp32")
 

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runtime import codecs, payload
+from runtime.codecs import Message
 from runtime.coder import available
 from runtime.errors import (
     BadBody,
@@ -24,7 +25,6 @@ from runtime.errors import (
     WrongTable,
 )
 from runtime.payload import Limits, Payload, pack, unpack
-from runtime.codecs import Message
 from runtime.tables import TOTAL, Tables
 
 TABLES = Tables.build([[TOTAL // 4] * 4, [TOTAL - 6, 1, 2, 3]], [-1, -1], [TOTAL // 2, TOTAL // 2])

@@ -76,7 +76,7 @@ def test_bytes_in_and_symbols_out_without_a_second_rounding(target, quantised, p
     bundle = Bundle.open(quantised(target))
     assert bundle.graph.name == f"encoder{TARGETS[target].file.split()[0]}"
     assert bundle.manifest.graph_input["dtype"] == "uint8" and bundle.manifest.graph_output["dtype"] == "int8"
-    raw = engines.run(engines.open_engine(None, target, bundle.graph, 1), pixels[1][np.newaxis])
+    (raw,) = engines.run(engines.open_engine(None, target, bundle.graph, 1), pixels[1][np.newaxis])
     assert raw.dtype == np.int8 and raw.shape == (1, 64, 28, 28)
     assert np.array_equal(raw[0], Encoder.open(bundle.path, threads=1).symbols(pixels[1]))
 

@@ -24,7 +24,7 @@ from export.targets import Plan
 def convert(module: nn.Module, example: torch.Tensor, precision: str, directory: Path, stem: str) -> str:
     """See :class:`export.targets.Target`. The module itself computes in the precision asked for."""
     name = f"{stem}.pte"
-    program = torch.export.export(module, (example,))
+    program = torch.export.export(_settled(module, example), (example,))
     lowered = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
     (directory / name).write_bytes(lowered.to_executorch().buffer)
     return name
@@ -51,7 +51,7 @@ def quantise(plan: Plan) -> str:
     if plan.integers_out:
         _give_integers(converted)
     whole = _FromPicture(converted, rounds=plan.rounds)
-    program = torch.export.export(whole, (plan.example,))
+    program = torch.export.export(_settled(whole, plan.example), (plan.example,))
     lowered = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
     (plan.directory / name).write_bytes(lowered.to_executorch().buffer)
     return name
@@ -60,6 +60,24 @@ def quantise(plan: Plan) -> str:
 def stored_bits(graph: Path) -> int:
     """See :class:`export.targets.Target`. The delegate's part is sealed, so that this is the whole file."""
     return 8 * graph.stat().st_size
+
+
+class _OneChannel(nn.Module):
+    """A single channel's strides fit both memory orders, and the delegate takes the wrong one: a reshape decides."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, picture: torch.Tensor) -> torch.Tensor:
+        latent: torch.Tensor = self.network(picture)
+        return latent.reshape(latent.shape)
+
+
+def _settled(module: nn.Module, example: torch.Tensor) -> nn.Module:
+    with torch.no_grad():
+        made = module(example)
+    return _OneChannel(module) if isinstance(made, torch.Tensor) and made.shape[1] == 1 else module
 
 
 class _FromPicture(nn.Module):
@@ -94,7 +112,7 @@ def _set_ranges(prepared: Any, plan: Plan) -> None:
     """Steps of one at the ends, from -128 on for what comes in, around 0 for what goes out; the plan's in between."""
     if plan.recipe == "dynamic":
         return
-    observers = dict(prepared.named_modules())
+    observers = dict(prepared.named_modules(remove_duplicate=False))  # a pooling shares one between both its ends
     layers = _convolutions(prepared)
     ranges = {layers[index]: r for index, r in plan.ranges.outputs.items()}
     ranges |= {layers[index].args[0]: r for index, r in plan.ranges.inputs.items()}

@@ -29,12 +29,7 @@ from torch import nn
 
 from export.targets import Plan
 
-
 _CONVOLUTIONS = (TFLOperationName.CONV_2D, TFLOperationName.DEPTHWISE_CONV_2D)
-_IN_INTEGERS = {
-    TFLOperationName.ALL_SUPPORTED, TFLOperationName.INPUT, TFLOperationName.OUTPUT, *_CONVOLUTIONS,
-    TFLOperationName.TRANSPOSE, TFLOperationName.RESHAPE, TFLOperationName.PAD, TFLOperationName.CUSTOM_OP,
-}  # fmt: skip
 
 
 def convert(module: nn.Module, example: torch.Tensor, precision: str, directory: Path, stem: str) -> str:
@@ -66,7 +61,12 @@ def quantise(plan: Plan) -> str:
         )
         # Only convolutions, and what moves numbers without computing, in integers. An int8 GELU is a table outside the
         # delegate: slower than real numbers, and coarser; a residual stream that is rounded at each sum costs accuracy.
-        computing = (operation for operation in TFLOperationName if operation not in _IN_INTEGERS)
+        in_integers = {TFLOperationName.ALL_SUPPORTED, TFLOperationName.PAD, *_CONVOLUTIONS}
+        if plan.network.takes_pixels:
+            in_integers.add(TFLOperationName.INPUT)
+        if plan.network.ends_in_convolution:  # its symbols' axes are moved behind the last quantiser
+            in_integers |= {TFLOperationName.OUTPUT, TFLOperationName.TRANSPOSE, TFLOperationName.RESHAPE}
+        computing = (operation for operation in TFLOperationName if operation not in in_integers)
         kept = [(re.escape(names[index]), kind) for index in plan.kept for kind in _CONVOLUTIONS]
         floats = [*((".*", operation) for operation in computing), *kept]
         for regex, operation in floats:
@@ -78,8 +78,7 @@ def quantise(plan: Plan) -> str:
         ranges = calibration.get_model_qsvs()
         ranges.update({names[index]: _range(r.low, r.high) for index, r in plan.ranges.outputs.items()})
         ranges.update({reads[index]: _range(r.low, r.high) for index, r in plan.ranges.inputs.items()})
-        if plan.network.takes_pixels:
-            ranges[ends.input] = _range(0, 255)
+        ranges[ends.input] = _range(0, 255)
         if plan.network.ends_in_convolution:
             # The last convolution's own output, and the same after its axes were moved.
             ranges[names[-1]] = ranges[ends.output] = _range(-128, 127)

@@ -2,7 +2,8 @@
 
 Body: how the numbers are coded (0 as bytes, 1 by tables, 2 by the plain ones of context tables), the zero point, the
 scale as float32, then the numbers. A symbol is a number less the zero point, so that tables and contexts see real
-zeros as zeros. Whichever way is shortest is taken; tables that were not fitted to pictures never are.
+zeros as zeros. Whichever way is shortest is taken. Tables that were not fitted to pictures expect every number alike,
+and lose to bytes unless channels are zero all over.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from runtime.tables import Tables
 _HEAD = struct.Struct("<BBf")
 _BYTES, _TABLES, _PLAIN = range(3)
 _STEPS = 255
+_LARGEST = float(np.finfo(np.float32).max)
+_BROKEN = "the body breaks the rules of its codec; send the payload again"
 
 
 class AffineCodec:
@@ -31,16 +34,13 @@ class AffineCodec:
     def __init__(self, tables: Tables, coder: str | None = None) -> None:
         self._channels = tables.channels
         self._inner: Codec = (ContextCodec if tables.contexts else FactorizedCodec)(tables, coder)
+        self._ways = (_BYTES, _TABLES, *((_PLAIN,) if tables.contexts else ()))
         self.coder = self._inner.coder
 
     def read(self, outputs: Outputs) -> Message:
         """See :class:`runtime.codecs.Codec`: the real latent, cut into 255 steps between its extremes."""
         latent = np.ascontiguousarray(outputs[0], np.float32)
-        low, high = latent.min(), latent.max()
-        if not (np.isfinite(low) and np.isfinite(high)):
-            raise SymbolError("the latent of this picture is not finite and cannot be coded")
-        scale = (high - low) / np.float32(_STEPS) or np.float32(1)
-        zero = int(np.clip(-low / scale, 0, _STEPS))
+        scale, zero = _fit(latent.min(), latent.max())
         numbers = np.rint(np.clip(zero + latent / scale, 0, _STEPS)).astype(np.int32)
         return Message(numbers - zero, _side(scale, zero))
 
@@ -64,17 +64,20 @@ class AffineCodec:
             raise CorruptBody("the body is shorter than its scale and zero point; send the payload again")
         how, zero, scale = _HEAD.unpack_from(body)
         rest = body[_HEAD.size :]
-        if how > _PLAIN or not (np.isfinite(scale) and scale > 0):
-            raise CorruptBody("the body breaks the rules of its codec; send the payload again")
+        if how not in self._ways or not _is_scale(scale):
+            raise CorruptBody(_BROKEN)
         if how == _BYTES:
             if len(rest) != self._channels * grid[0] * grid[1]:
-                raise CorruptBody(f"{len(rest)} numbers for a latent of {self._channels}x{grid[0]}x{grid[1]}")
+                shape = f"{self._channels}x{grid[0]}x{grid[1]}"
+                raise CorruptBody(f"{len(rest)} numbers for a latent of {shape}; send the payload again")
             symbols = np.frombuffer(rest, np.uint8).astype(np.int32).reshape(self._channels, *grid) - zero
         else:
             symbols = self._inner.decode(rest, grid, how == _PLAIN).symbols
-        message = Message(symbols, _side(np.float32(scale), zero))
-        if symbols.min() + zero < 0 or symbols.max() + zero > _STEPS or self.encode(message).body != body:
-            raise CorruptBody("the body breaks the rules of its codec; send the payload again")
+        message, low, high = Message(symbols, _side(np.float32(scale), zero)), int(symbols.min()), int(symbols.max())
+        if low + zero < 0 or high + zero > _STEPS or scale * max(-low, high) > _LARGEST:
+            raise CorruptBody(_BROKEN)
+        if self.encode(message).body != body:
+            raise CorruptBody(_BROKEN)
         return message
 
     def latent(self, message: Message) -> npt.NDArray[np.float32]:
@@ -82,11 +85,33 @@ class AffineCodec:
         return message.symbols.astype(np.float32) * _scale_and_zero(message)[0]
 
 
+def _fit(low: np.float32, high: np.float32) -> tuple[np.float32, int]:
+    """The scale of 255 steps from the lowest to the highest number, and where on it zero lies, rounded down.
+
+    All in float32, as the benchmark has it. Where all numbers are the same, one step leads from zero to them.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        scale = (high - low) / np.float32(_STEPS)
+    if not np.isfinite(scale):
+        raise SymbolError("the latent of this picture is not finite, or too wide, and cannot be coded")
+    if scale == 0:
+        scale = np.abs(low) or np.float32(1)
+    return scale, int(np.clip(-low / scale, 0, _STEPS))
+
+
 def _side(scale: np.float32, zero: int) -> Symbols:
     return np.array([np.float32(scale).view(np.int32), zero], np.int32)
 
 
 def _scale_and_zero(message: Message) -> tuple[np.float32, int]:
-    if message.side is None or message.side.shape != (2,):
+    side = message.side
+    if side is None or side.shape != (2,) or side.dtype != np.int32:
         raise SymbolError("scale and zero point are missing")
-    return message.side[:1].view(np.float32)[0], int(message.side[1])
+    scale, zero = side[:1].view(np.float32)[0], int(side[1])
+    if not (_is_scale(scale) and 0 <= zero <= _STEPS):
+        raise SymbolError(f"a scale of {scale} with zero at {zero} cannot be coded")
+    return scale, zero
+
+
+def _is_scale(scale: float | np.float32) -> bool:
+    return bool(np.isfinite(scale) and scale > 0)

@@ -28,12 +28,12 @@ class HyperpriorCodec:
             raise TablesError("these tables have no hyperprior; export the bundle again")
         self.coder, self._coder = coders.make_hyper(coder, tables)
         self._hyper, self._channels = tables.hyper, tables.channels
-        self._last: tuple[bytes, _Synthesised] | None = None
+        self._known: tuple[Symbols, _Synthesised] | None = None
 
     def read(self, outputs: Outputs) -> Message:
         """See :class:`runtime.codecs.Codec`: a real latent and the hyper symbols; what is coded is around the means."""
         side = checked(as_integers(outputs[1]), self._channels)
-        _, means = self._synthesise(side)
+        _, means = self._keep(side)
         return Message(as_integers(np.rint(outputs[0] - means)), side)
 
     def encode(self, message: Message) -> Coded:
@@ -41,7 +41,7 @@ class HyperpriorCodec:
         if message.side is None:
             raise SymbolError("hyper symbols are missing")
         symbols, side = checked(message.symbols, self._hyper.channels), checked(message.side, self._channels)
-        rows, _ = self._synthesise(side)
+        rows, _ = self._recall(side)
         if rows.shape != symbols.shape:
             raise SymbolError(f"symbols of shape {symbols.shape} do not belong to hyper symbols of {side.shape}")
         return Coded(self._coder.encode(side.reshape(self._channels, -1), symbols.ravel(), rows.ravel()))
@@ -55,20 +55,26 @@ class HyperpriorCodec:
         except TablesError as why:
             raise CorruptBody(f"no sender has a latent of {grid[0]}x{grid[1]}; send the payload again") from why
 
-        def rows_of(side: Symbols) -> npt.NDArray[np.uint8]:
-            return self._synthesise(side.reshape(self._channels, height, width))[0].ravel()
+        shape, count = (self._channels, height, width), self._hyper.channels * grid[0] * grid[1]
 
-        side, symbols = self._coder.decode(body, height * width, self._hyper.channels * grid[0] * grid[1], rows_of)
-        return Message(symbols.reshape(-1, *grid), side.reshape(self._channels, height, width))
+        def rows_of(side: Symbols) -> npt.NDArray[np.uint8]:
+            return self._keep(side.reshape(shape))[0].ravel()
+
+        _, symbols = self._coder.decode(body, height * width, count, rows_of)
+        assert self._known is not None
+        return Message(symbols.reshape(-1, *grid), self._known[0])
 
     def latent(self, message: Message) -> npt.NDArray[np.float32]:
         """See :class:`runtime.codecs.Codec`."""
         assert message.side is not None
-        return message.symbols.astype(np.float32) + self._synthesise(message.side)[1]
+        return message.symbols.astype(np.float32) + self._recall(message.side)[1]
 
-    def _synthesise(self, side: Symbols) -> _Synthesised:
-        """Reading, coding and rebuilding a latent all ask for the same: the last answer is kept."""
-        key = side.tobytes() + bytes(str(side.shape), "ascii")
-        if self._last is None or self._last[0] != key:
-            self._last = key, self._hyper.synthesise(side)
-        return self._last[1]
+    def _keep(self, side: Symbols) -> _Synthesised:
+        """Compute, and remember for whoever asks about the very same array next."""
+        self._known = side, self._hyper.synthesise(side)
+        return self._known[1]
+
+    def _recall(self, side: Symbols) -> _Synthesised:
+        """What was remembered of this array, once; a message from elsewhere is computed."""
+        known, self._known = self._known, None
+        return known[1] if known is not None and known[0] is side else self._hyper.synthesise(side)

@@ -1,8 +1,8 @@
 """All codecs symbol by symbol, over any range coder that takes a table for each: slow, and easy to read.
 
-Order of plain and context codec: one all-zero flag for each channel, then the channels that are not all zero, one after another and raster
-inside. The plain codec leaves values that had to take an escape bin to the end; the context codec sends such a value
-right after its bin, since its neighbours need it.
+Order of plain and context codec: one all-zero flag for each channel, then the channels that are not all zero, one
+after another and raster inside. The plain codec leaves values that had to take an escape bin to the end; the context
+codec sends such a value right after its bin, since its neighbours need it.
 """
 
 from __future__ import annotations

@@ -39,7 +39,9 @@ def run(args: argparse.Namespace) -> Report:
     )
     if receiver.bundle.manifest.task == "picture" and not args.output:
         raise UsageError(f"{receiver.bundle.manifest.model} rebuilds pictures: say where they go with -o DIR")
-    outputs = dict(zip(args.payloads, outputs_for(args.payloads, args.output, ".png"), strict=True)) if args.output else {}
+    outputs = (
+        dict(zip(args.payloads, outputs_for(args.payloads, args.output, ".png"), strict=True)) if args.output else {}
+    )
     report = Report(data={"predictions": [], "weights": receiver.bundle.manifest.weights})
     if receiver.bundle.manifest.checkpoint_sha256 is None:
         report.lines.append(f"weights: {receiver.bundle.manifest.weights}")

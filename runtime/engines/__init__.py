@@ -17,7 +17,6 @@ import numpy.typing as npt
 from runtime.errors import EngineError, UnknownName, UsageError
 from runtime.quiet import quiet
 
-
 Outputs = list[npt.NDArray[np.generic]]
 
 

@@ -13,11 +13,10 @@ import pytest
 from PIL import Image
 
 from encoders.drawn import draw
-from export.capabilities import capability_table
+from export.capabilities import capability_table, families_table, targets_table
 from tests.conftest import ROOT
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-README = (ROOT / "README.md").read_text()
 
 
 def blocks(document: Path, language: str) -> list[str]:
@@ -40,10 +39,23 @@ def workplace(tmp_path_factory, photographs):
             for seed in range(count):
                 picture = Image.fromarray(draw(1000 * index + seed, 240))
                 picture.save(folder / part / label / f"{seed}.jpg")
+    file, line = blocks(ROOT / "docs" / "adding-a-model.md", "python")
+    (folder / "my_package").mkdir()
+    (folder / "my_package" / "my_encoder.py").write_text(file)
+    (folder / "my_package" / "__init__.py").write_text(line)
     return folder
 
 
-RUN = {"README.md": 9, "docs/training.md": 6, "docs/quantisation.md": 4, "docs/context-coding.md": 4}
+RUN = {
+    "README.md": 9,
+    "docs/training.md": 6,
+    "docs/quantisation.md": 4,
+    "docs/context-coding.md": 4,
+    "docs/hyperpriors.md": 4,
+    "docs/sc2.md": 3,
+    "docs/frankensplit.md": 1,
+    "docs/adding-a-model.md": 4,
+}
 
 
 @pytest.mark.parametrize(("document", "least"), RUN.items())
@@ -57,7 +69,7 @@ def test_commands_and_then_python_run(workplace, document, least):
         done = subprocess.run(words, cwd=workplace, capture_output=True, text=True, env=environment)
         assert done.returncode == 0, f"{command}\n{done.stderr}"
         assert "Traceback" not in done.stderr
-    for snippet in blocks(ROOT / document, "python"):
+    for snippet in blocks(ROOT / document, "python") if document != "docs/adding-a-model.md" else ():
         done = subprocess.run([sys.executable, "-c", snippet], cwd=workplace, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
 
@@ -85,18 +97,29 @@ def test_extras_and_links_exist(document):
         assert (document.parent / link).exists(), link
 
 
-def test_capability_table_in_the_readme_is_the_registries():
-    inside = README.partition("<!-- capabilities -->")[2].partition("<!-- /capabilities -->")[0]
-    assert inside.strip() == capability_table(), "paste the output of: python -m export --list"
+@pytest.mark.parametrize(
+    ("document", "mark", "table"),
+    [
+        ("README.md", "families", families_table),
+        ("README.md", "targets", targets_table),
+        ("docs/models.md", "capabilities", capability_table),
+    ],
+)
+def test_tables_are_the_registries(document, mark, table):
+    inside = (ROOT / document).read_text().partition(f"<!-- {mark} -->")[2].partition(f"<!-- /{mark} -->")[0]
+    assert inside.strip() == table(), f"paste what export.capabilities.{table.__name__}() gives"
 
 
-def test_model_page_registers_a_model():
-    """The page's snippet works as it stands, and the name is then known to the exporter."""
+def test_model_page_registers_a_model(workplace):
+    """The package on the page, from outside this one: its name is known, and its commands have run."""
     program = (
-        blocks(ROOT / "docs" / "adding-a-model.md", "python")[0]
-        + "\nfrom export.capabilities import capability_table\nassert 'my_encoder' in capability_table()"
+        "import my_package\n"
+        "from encoders import spec\n"
+        "from export.capabilities import capability_table\n"
+        "assert 'my_encoder' in capability_table() and spec('my_encoder').grid(64) == (4, 4)"
     )
-    subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True, capture_output=True)
+    environment = os.environ | {"PYTHONPATH": f"{workplace}"}
+    subprocess.run([sys.executable, "-W", "ignore", "-c", program], check=True, capture_output=True, env=environment)
 
 
 def test_wire_format_page_agrees_with_the_code():

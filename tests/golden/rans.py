@@ -13,16 +13,24 @@ _NIBBLE = 4
 
 def encode(symbols: np.ndarray, cdf: np.ndarray, lengths: np.ndarray, offsets: np.ndarray) -> bytes:
     """String of symbols (channels, height, width), channel after channel, each with its channel's table."""
+    rows = np.broadcast_to(np.arange(len(symbols))[:, None, None], symbols.shape)
+    return encode_indexed(symbols, rows, cdf, lengths, offsets)
+
+
+def encode_indexed(
+    symbols: np.ndarray, rows: np.ndarray, cdf: np.ndarray, lengths: np.ndarray, offsets: np.ndarray
+) -> bytes:
+    """The same with a table for each symbol."""
     steps: list[tuple[int, int, int]] = []  # start, frequency, bits of precision
-    for channel, plane in enumerate(symbols):
-        table, last = cdf[channel].tolist(), int(lengths[channel]) - 2
-        for symbol in plane.ravel().tolist():
-            value = symbol - int(offsets[channel])
-            inside = 0 <= value < last
-            bin_ = value if inside else last
-            steps.append((table[bin_], table[bin_ + 1] - table[bin_], 16))
-            if not inside:
-                steps += [(nibble, 1, _NIBBLE) for nibble in _escape(value, last)]
+    tables = cdf.tolist()
+    for symbol, row in zip(symbols.ravel().tolist(), rows.ravel().tolist(), strict=True):
+        table, last = tables[row], int(lengths[row]) - 2
+        value = symbol - int(offsets[row])
+        inside = 0 <= value < last
+        bin_ = value if inside else last
+        steps.append((table[bin_], table[bin_ + 1] - table[bin_], 16))
+        if not inside:
+            steps += [(nibble, 1, _NIBBLE) for nibble in _escape(value, last)]
     return _write(steps)
 
 

@@ -11,10 +11,10 @@ import pytest
 
 from runtime import codecs
 from runtime import coder as coders
+from runtime.codecs import Message
 from runtime.contexts import Contexts
 from runtime.payload import FLAG_PLAIN, Limits, Payload, pack, unpack
 from runtime.tables import Tables
-from runtime.codecs import Message
 from tests.messages import flipped_words
 
 VECTORS, CONTEXT_VECTORS = (

@@ -1,4 +1,5 @@
-"""ours_n4 against what the original implementation made: latents, symbols, tables, byte strings, decoder features."""
+"""Models with a factorized prior against what the original implementations made of the same weights and pictures:
+latents, symbols, tables, byte strings, decoder features."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 from encoders import spec
-from encoders.checkpoint import load
+from encoders.checkpoint import load, read_state
 from encoders.device import DeviceEncoder
 from encoders.prior import medians, tables
 from runtime import coder
@@ -20,7 +21,13 @@ from tests.golden import rans
 
 GOLDEN = SHARED / "golden"
 pytestmark = pytest.mark.skipif(not GOLDEN.is_dir(), reason="the original implementation's outputs are not at hand")
-SETS = ("ours_n4", "ours_n4_initq")
+#: Folder -> model.
+SETS = {
+    "ours_n4": "ours_n4",
+    "ours_n4_initq": "ours_n4",
+    "matsubara2022wacv": "matsubara2022wacv",
+    "sc2_FPBasedResNetBottleneck": "entropic_student_resnet50",
+}
 
 
 class Golden:
@@ -30,7 +37,7 @@ class Golden:
         self.name, self.folder = name, GOLDEN / name
         self.expected = np.load(self.folder / "expected.npz")
         self.info = json.loads((self.folder / "info.json").read_text())
-        self.spec = spec("ours_n4")
+        self.spec = spec(SETS[name])
         self.model = self.spec.build().eval()
         load(self.model, self.folder / "checkpoint.pt", "encoder")
         self.prior = self.model.prior
@@ -105,6 +112,9 @@ def test_original_byte_strings(golden, index):
         golden.prior._offset.numpy().ravel(),
     )
     assert string == (golden.folder / f"string{index}.bin").read_bytes()
+    if golden.name.startswith("sc2"):  # whose pickles hold more than plain types
+        assert string == golden.expected[f"string{index}"].tobytes()
+        return
     # The test data's own pickle of plain bytes and ints, made for this comparison; nothing else is ever unpickled.
     strings, grid = pickle.loads((golden.folder / f"payload{index}.bits").read_bytes())
     assert strings == [string] and tuple(grid) == symbols.shape[1:]
@@ -126,21 +136,23 @@ def test_original_strings_from_our_own_symbols(golden):
 
 def test_our_payloads_are_smaller_and_escapes_rare(golden):
     """Even with quantiles that nobody trained, where the original escapes hundreds of symbols a picture."""
-    ours = tables(golden.prior, 28 * 28)
+    cells = int(np.prod(golden.expected["symbols"].shape[2:]))
+    ours = tables(golden.prior, cells)
     high = ours.low + ours.bins.astype(int) - 2
     _, codec = coder.make(None, ours)
     for symbols, length in zip(golden.expected["symbols"], golden.expected["string_len"], strict=True):
-        flat = symbols.reshape(64, -1)
+        flat = symbols.reshape(len(ours.bins), -1)
         escapes = (flat < ours.low[:, None]) | (flat > high[:, None])
         assert escapes.sum() <= 2
-        assert len(codec.encode(flat)) <= length
-    assert golden.name == "ours_n4" or golden.info["escapes"] == [157, 256, 437]
+        assert len(codec.encode(flat)) <= np.sum(length)
+    assert golden.name != "ours_n4_initq" or golden.info["escapes"] == [157, 256, 437]
 
 
-def test_decoder_features():
-    golden = Golden("ours_n4")
+@pytest.mark.parametrize("name", [name for name in SETS if name != "ours_n4_initq"])
+def test_decoder_features(name):
+    golden = Golden(name)
     latent = torch.from_numpy(golden.expected["symbols"] + golden.medians[:, None, None])
-    state = torch.load(golden.folder / "checkpoint.pt", weights_only=True)["model"]
+    state = read_state(golden.folder / "checkpoint.pt")
     prefix = "bottleneck_layer.decoder."
     golden.model.bottleneck_layer.decoder.load_state_dict(
         {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}
@@ -150,8 +162,9 @@ def test_decoder_features():
     assert features.shape == (3, 256, 56, 56)
     reference = golden.expected["decoder_feature_img0_ch0_32"]
     assert np.abs(features[0, :32] - reference).max() < 1e-3 * max(1, np.abs(reference).max())
-    sums = features.astype(np.float64).sum(axis=(2, 3))
-    assert np.allclose(sums, golden.expected["decoder_feature_sum"], rtol=1e-3, atol=0.05)
+    if "decoder_feature_sum" in golden.expected:
+        sums = features.astype(np.float64).sum(axis=(2, 3))
+        assert np.allclose(sums, golden.expected["decoder_feature_sum"], rtol=1e-3, atol=0.05)
 
 
 @pytest.mark.parametrize("target", ["onnx", "tflite", "openvino", "executorch"])
@@ -159,7 +172,7 @@ def test_exported_bundles_give_the_golden_symbols(golden, target, make_bundle):
     """From the checkpoint through the exporter and the runtime: picture in, the original's integers out."""
     from runtime import Decoder, Encoder
 
-    bundle: Path = make_bundle("ours_n4", target, checkpoint=golden.folder / "checkpoint.pt")
+    bundle: Path = make_bundle(golden.spec.name, target, checkpoint=golden.folder / "checkpoint.pt")
     encoder, decoder = Encoder.open(bundle, threads=1), Decoder.open(bundle)
     latents = golden.expected["z"] - golden.medians[:, None, None]
     for pixels, latent, expected, length in zip(
@@ -171,4 +184,4 @@ def test_exported_bundles_give_the_golden_symbols(golden, target, make_bundle):
         assert np.array_equal(decoder.symbols(payload), symbols)
         expected_latent = symbols.astype(np.float32) + golden.medians[:, None, None]
         assert np.array_equal(decoder.latent(payload), expected_latent)
-        assert len(payload) - 12 <= length
+        assert len(payload) - 12 <= np.sum(length)
