@@ -28,6 +28,7 @@ for _blocks, _summary, _weights, _parameters, _macs in (
                 parameters=_parameters,
                 bits=32 * _parameters,
                 macs=_macs,
+                tails=("small", "resnet50"),
                 options={"blocks": _blocks, "frozen_tail": int(bool(_suffix))},
                 weights=() if _suffix else _weights,
             )

@@ -63,6 +63,9 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m encoders") ->
 
 def _train(args: argparse.Namespace) -> Report:
     spec = registry.spec(args.model)
+    if not spec.tails:
+        able = ", ".join(name for name, known in registry.MODELS.items() if known.tails)
+        raise UsageError(f"{args.model} has the paper's receiver only, and is not trained here; these are: {able}")
     size = spec.size if args.size is None else args.size
     spec.grid(size)
     if args.out.suffix not in (".safetensors", ".pt"):

@@ -57,6 +57,8 @@ class ModelSpec:
     options: Mapping[str, Any] = field(default_factory=dict)
     weights: tuple[str, ...] = ()
     """Names of the trained weights that ship in encoders/weights, the default first."""
+    tails: tuple[str, ...] = ()
+    """Receivers that training can make for other classes than the paper's."""
     parts: tuple[str, ...] = ()
     """What a checkpoint does not hold and is read from files of its own: ``backbone``, ``table``."""
     refused: Mapping[str, str] = field(default_factory=dict)

@@ -37,8 +37,9 @@ def fit(job: Job, draft: Manifest, encoder: Encoder) -> tuple[Manifest, tuple[st
     after = drift.mean_bytes(tables, kind, others)
     write_tables(job.directory, tables)
     provenance = {**(draft.calibration or chosen.provenance()), "fitted": count}
+    fitted_ones = "contexts" if tables.contexts else "tables"
     note = (
-        f"  payload {before:.1f} B {_unfitted(draft)}, {after:.1f} B with {'contexts' if tables.contexts else 'tables'} fitted to {count} pictures "
+        f"  payload {before:.1f} B {_unfitted(draft)}, {after:.1f} B with {fitted_ones} fitted to {count} pictures "
         f"({100 * (1 - after / before):.1f} % less), on {len(others)} others"
     )
     return replace(draft, codec=kind, calibration=provenance), (note,)

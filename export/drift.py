@@ -21,6 +21,8 @@ from runtime.tables import Tables
 
 Pixels = npt.NDArray[np.uint8]
 _ROUNDS = 40
+#: Energy of the symbols' error beside that of the symbols themselves, above which nothing was understood.
+_MOST_ERROR = 0.5
 
 
 class DriftError(SplitportError):
@@ -94,6 +96,18 @@ class Drift:
 def messages_of(encoder: Encoder, pictures: Sequence[Pixels]) -> list[Message]:
     """What the encoder would code for each."""
     return [encoder.message(picture) for picture in pictures]
+
+
+def check(expected: Sequence[Message], actual: Sequence[Message]) -> None:
+    """Refuse a graph that is not the network at all, whatever coarse steps would excuse."""
+    pairs = list(zip(expected, actual, strict=True))
+    error = sum(float(np.square(e.symbols - a.symbols, dtype=np.float64).sum()) for e, a in pairs)
+    energy = sum(float(np.square(e.symbols, dtype=np.float64).sum()) for e, _ in pairs)
+    if error > _MOST_ERROR * max(energy, 1.0):
+        raise DriftError(
+            f"the quantised graph does not compute what the network does: its symbols differ by {error / energy:.1f} times "
+            "their own energy; try --recipe mixed, and report the model and target"
+        )
 
 
 def mean_bytes(tables: Tables, codec: str, messages: Sequence[Message]) -> float:

@@ -180,6 +180,7 @@ def _attempt(
     learnt = [message.symbols for message in drift.messages_of(opened, data.fitting)]
     _, plain = fitted("plain", prior, learnt, draft.codec)
     kind, tables = fitted(job.request.coding, prior, learnt, draft.codec)
+    drift.check(expected, actual)
     bytes_int8 = drift.mean_bytes(prior, draft.codec, actual)
     bytes_refit = None if prior.hyper else drift.mean_bytes(plain, draft.codec, actual)
     if tables is not prior and not tables.contexts and bytes_refit is not None and bytes_refit > bytes_int8:

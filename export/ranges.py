@@ -22,8 +22,8 @@ from export.sensitivity import convolutions, is_convolution
 
 _READ_WHOLE, _PUT_WHOLE = 0.75, 0.5
 _STEPS = 255
-#: GELU(-4) is -0.0001, far below one step of anything in 8 bits: what lies below needs none.
-_GELU_LOWEST = -4.0
+#: Below these an activation gives nothing: GELU(-4) is -0.0001, far below one step of anything in 8 bits.
+_LOWEST = {"gelu": -4.0, "relu": 0.0}
 
 
 @dataclass(frozen=True)
@@ -67,10 +67,10 @@ def find(network: QuantisableEncoder, inputs: Iterable[npt.NDArray[np.float32]])
         network(picture)
     for hook in hooks:
         hook.remove()
-    into_gelu = _into_gelu(network, pictures[0])
+    lowest = _lowest(network, pictures[0])
     return Ranges(
         {i: _over(read[i], _READ_WHOLE) for i in range(int(network.takes_pixels), len(layers))},
-        {i: _over(put[i], _PUT_WHOLE, _GELU_LOWEST if i in into_gelu else -math.inf) for i in range(len(layers))},
+        {i: _over(put[i], _PUT_WHOLE, lowest.get(i, -math.inf)) for i in range(len(layers))},
     )
 
 
@@ -90,8 +90,13 @@ def _over(extremes: list[torch.Tensor], whole: float, lowest: float = -math.inf)
     return Range.around(max(float(low), lowest), float(high))
 
 
-def _into_gelu(network: nn.Module, picture: torch.Tensor) -> set[int]:
-    """Places of the convolutions that GELU alone reads."""
+def _lowest(network: nn.Module, picture: torch.Tensor) -> dict[int, float]:
+    """Of the convolutions that one activation alone reads, by their places: what it can tell apart begins here."""
     nodes = torch.export.export(network, (picture,)).graph.nodes
     ordered = [node for node in nodes if is_convolution(node)]
-    return {i for i, node in enumerate(ordered) if all("gelu" in str(user.target) for user in node.users)}
+    found = {}
+    for place, node in enumerate(ordered):
+        readers = {str(user.target).removeprefix("aten.").split(".")[0].rstrip("_") for user in node.users}
+        if len(readers) == 1 and (reader := readers.pop()) in _LOWEST:
+            found[place] = _LOWEST[reader]
+    return found

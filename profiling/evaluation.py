@@ -86,7 +86,7 @@ def _one(meter: Meter, receiver: Receiver, file: Path, label: int, name: str) ->
         return Outcome(name, broken=str(why))
     payload, ms = meter.encode(pixels)
     logits = receiver.logits(payload)
-    bits = meter.encoder.bundle.tables.charge(receiver.symbols(payload))
+    bits = receiver.charge(payload)
     return Outcome(name, None, int((logits > logits[label]).sum()), len(payload), round(bits, 2), ms)
 
 

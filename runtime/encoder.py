@@ -140,6 +140,11 @@ class Decoder:
         codec, message = self._decode(data)
         return codec.latent(message)
 
+    def charge(self, data: bytes) -> float:
+        """Bits that the sender's tables alone ask for this message."""
+        codec, message = self._decode(data)
+        return codec.charge(message)
+
     def _decode(self, data: bytes) -> tuple[Codec, Message]:
         manifest = self.bundle.manifest
         parts = payload.unpack(data, self._codecs, manifest.limits, context=self._contexts)

@@ -66,6 +66,10 @@ class Receiver:
         """The sender's integers; see :meth:`Decoder.symbols`."""
         return self._decoder.symbols(data)
 
+    def charge(self, data: bytes) -> float:
+        """See :meth:`Decoder.charge`."""
+        return self._decoder.charge(data)
+
     def predict(self, data: bytes) -> Prediction:
         """Class names with probabilities, or with shares of the picture, best first."""
         if self.bundle.manifest.task == "picture":

@@ -13,14 +13,16 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from runtime.contexts import Contexts
 from runtime.errors import TablesError
-from runtime.hyper import Hyper
+
+if TYPE_CHECKING:
+    from runtime.hyper import Hyper
 
 PRECISION = 24
 TOTAL = 1 << PRECISION
@@ -143,12 +145,17 @@ class Tables:
         """The weights of one channel, escape last."""
         return self.weights[self.row[channel] : self.row[channel + 1]]
 
-    def charge(self, symbols: npt.NDArray[np.int32]) -> float:
-        """Bits that the prior alone charges for symbols (channels, ...): no flags, no coder, 16 more for an escape."""
-        values = symbols.reshape(self.channels, -1).astype(np.int64) - self.low[:, np.newaxis]
-        escape = self.bins.astype(np.int64)[:, np.newaxis] - 1
+    def charge(self, symbols: npt.NDArray[np.int32], rows: npt.NDArray[Any] | None = None) -> float:
+        """Bits that the prior alone charges for symbols (channels, ...): no flags, no coder, 16 more for an escape.
+
+        ``rows`` names another table than its channel's for each symbol.
+        """
+        if rows is None:
+            rows = np.arange(self.channels).reshape(-1, *[1] * (symbols.ndim - 1))
+        values = symbols.astype(np.int64) - self.low[rows]
+        escape = self.bins.astype(np.int64)[rows] - 1
         escaped = (values < 0) | (values >= escape)
-        bins = np.where(escaped, escape, values) + self.row[:-1, np.newaxis]
+        bins = np.where(escaped, escape, values) + self.row[:-1][rows]
         return float(-np.log2(self.weights[bins] / TOTAL).sum() + 16 * escaped.sum())
 
     def latent(self, symbols: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
@@ -191,6 +198,8 @@ class Tables:
         if missing := [name for name in names if name not in arrays]:
             raise TablesError(f"tables lack {', '.join(missing)}")
         contexts = Contexts.from_arrays(arrays) if any(name.startswith("context_") for name in arrays) else None
+        from runtime.hyper import Hyper  # which is itself made of tables
+
         hyper = Hyper.from_arrays(arrays) if any(name.startswith("hyper_") for name in arrays) else None
         step = arrays.get("step", np.ones(1, np.float32))
         if step.dtype != np.float32 or step.shape != (1,):

@@ -52,6 +52,10 @@ class Codec(Protocol):
         """What a body holds; a BadBody error for anything that no sender writes."""
         ...
 
+    def charge(self, message: Message) -> float:
+        """Bits that the tables alone ask for a message: no flags, no coder, 16 more for an escape."""
+        ...
+
     def latent(self, message: Message) -> npt.NDArray[np.float32]:
         """The quantised latent, of shape (channels, height, width): the same numbers at both ends."""
         ...

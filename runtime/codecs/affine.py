@@ -80,6 +80,10 @@ class AffineCodec:
             raise CorruptBody(_BROKEN)
         return message
 
+    def charge(self, message: Message) -> float:
+        """See :class:`runtime.codecs.Codec`: what the tables ask, or bytes where these are fewer."""
+        return min(self._inner.charge(message), 8.0 * message.symbols.size)
+
     def latent(self, message: Message) -> npt.NDArray[np.float32]:
         """See :class:`runtime.codecs.Codec`."""
         return message.symbols.astype(np.float32) * _scale_and_zero(message)[0]

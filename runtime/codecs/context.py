@@ -46,6 +46,10 @@ class ContextCodec:
             return Message(self._plain.decode(body, grid[0] * grid[1]).reshape(self._channels, *grid))
         return Message(self._context.decode(body, grid))
 
+    def charge(self, message: Message) -> float:
+        """See :class:`runtime.codecs.Codec`."""
+        return self._tables.charge(message.symbols)
+
     def latent(self, message: Message) -> npt.NDArray[np.float32]:
         """See :class:`runtime.codecs.Codec`."""
         return self._tables.latent(message.symbols)

@@ -38,6 +38,10 @@ class FactorizedCodec:
             raise UnsupportedFlags("flagged as plain, but the tables it names have nothing else")
         return Message(self._coder.decode(body, grid[0] * grid[1]).reshape(self._tables.channels, *grid))
 
+    def charge(self, message: Message) -> float:
+        """See :class:`runtime.codecs.Codec`."""
+        return self._tables.charge(message.symbols)
+
     def latent(self, message: Message) -> npt.NDArray[np.float32]:
         """See :class:`runtime.codecs.Codec`."""
         return self._tables.latent(message.symbols)

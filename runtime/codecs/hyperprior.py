@@ -27,7 +27,7 @@ class HyperpriorCodec:
         if tables.hyper is None:
             raise TablesError("these tables have no hyperprior; export the bundle again")
         self.coder, self._coder = coders.make_hyper(coder, tables)
-        self._hyper, self._channels = tables.hyper, tables.channels
+        self._tables, self._hyper, self._channels = tables, tables.hyper, tables.channels
         self._known: tuple[Symbols, _Synthesised] | None = None
 
     def read(self, outputs: Outputs) -> Message:
@@ -63,6 +63,12 @@ class HyperpriorCodec:
         _, symbols = self._coder.decode(body, height * width, count, rows_of)
         assert self._known is not None
         return Message(symbols.reshape(-1, *grid), self._known[0])
+
+    def charge(self, message: Message) -> float:
+        """See :class:`runtime.codecs.Codec`."""
+        assert message.side is not None
+        rows, _ = self._hyper.synthesise(message.side)
+        return self._tables.charge(message.side) + self._hyper.scales.charge(message.symbols, rows)
 
     def latent(self, message: Message) -> npt.NDArray[np.float32]:
         """See :class:`runtime.codecs.Codec`."""

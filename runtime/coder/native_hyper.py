@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from runtime.coder import RowsOf, Symbols
 from runtime.coder.native import LIBRARY, CTables, raise_failure
-from runtime.tables import TOTAL, Tables
+from runtime.tables import Tables
 
 _encode, _begin, _end = LIBRARY.sp_encode_hyper, LIBRARY.sp_decode_hyper_begin, LIBRARY.sp_decode_hyper_end
 _POINTER, _SIZE = ctypes.c_void_p, ctypes.c_size_t
@@ -25,10 +25,7 @@ class NativeHyperCoder:
 
     def __init__(self, tables: Tables) -> None:
         assert tables.hyper is not None
-        hyper = tables.hyper
-        rows = np.split(hyper.weights, np.cumsum(hyper.bins.astype(np.int64))[:-1])
-        self._side = CTables(tables)
-        self._scales = CTables(Tables.build(rows, hyper.low, [TOTAL // 2] * len(rows)))
+        self._side, self._scales = CTables(tables), CTables(tables.hyper.scales)
         self._alive = np.empty(tables.channels, np.uint8)
         self._receiver = np.empty(LIBRARY.sp_receiver_size(), np.uint8)
 

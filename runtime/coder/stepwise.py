@@ -124,9 +124,9 @@ class StepwiseHyperCoder(_Plain):
     def __init__(self, tables: Tables) -> None:
         super().__init__(tables)
         assert tables.hyper is not None
-        self._low, self._escape = tables.hyper.low, tables.hyper.bins.astype(np.int32) - 1
-        ends = np.cumsum(tables.hyper.bins.astype(np.int64))
-        self._scales = [self.range_coder.model(w) for w in np.split(tables.hyper.weights, ends[:-1])]
+        scales = tables.hyper.scales
+        self._low, self._escape = scales.low, scales.bins.astype(np.int32) - 1
+        self._scales = [self.range_coder.model(scales.row_weights(row)) for row in range(scales.channels)]
 
     def encode(self, side: Symbols, symbols: Symbols, rows: npt.NDArray[np.uint8]) -> bytes:
         """See :class:`runtime.coder.HyperCoder`."""
