@@ -93,7 +93,7 @@ def main() -> None:
                         coded = {way: [codec.encode(Message(each)) for each in symbols] for way, codec in ways.items()}
                         sizes = [float(np.mean([len(c.body) for c in each])) for each in coded.values()]
                         plain = sum(c.plain for c in coded["contexts"])
-                        top1 = _accuracy(model, name, pictures, symbols)
+                        top1 = _accuracy(model, name, pictures, ways["prior"], symbols)
                         (e0, d0), (e1, d1) = (_milliseconds(ways[way], symbols) for way in ("refitted", "contexts"))
                         right = "" if top1 is None else f"{top1:.2f} %"
                         print(

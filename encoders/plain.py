@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import torch
-from compressai.layers import GDN, GDN1
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -13,8 +13,6 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 def plain(module: nn.Module) -> nn.Module:
     """A copy that computes the same (in evaluation mode), with constants where the original computes them each time."""
     made = copy.deepcopy(module).eval()
-    if isinstance(made, GDN):
-        return PlainGDN(made)
     for parent in list(made.modules()):
         _replace_gdn(parent)
         _fold_batch_norms(parent)
@@ -45,14 +43,14 @@ class PlainGDN(nn.Module):
     multiplies it in the inverse.
     """
 
-    def __init__(self, gdn: GDN) -> None:
+    def __init__(self, gdn: Any, squares: bool) -> None:
         super().__init__()
         with torch.no_grad():
             beta, gamma = gdn.beta_reparam(gdn.beta), gdn.gamma_reparam(gdn.gamma)
         self.mix = nn.Conv2d(len(beta), len(beta), 1)
         self.mix.weight = nn.Parameter(gamma[:, :, None, None].clone())
         self.mix.bias = nn.Parameter(beta.clone())
-        self.inverse, self.squares = bool(gdn.inverse), not isinstance(gdn, GDN1)
+        self.inverse, self.squares = bool(gdn.inverse), squares
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Keep the shape."""
@@ -65,9 +63,11 @@ class PlainGDN(nn.Module):
 
 
 def _replace_gdn(parent: nn.Module) -> None:
+    from compressai.layers import GDN, GDN1  # heavy, and not silent: whoever has such a layer has imported it before
+
     for name, child in parent.named_children():
         if isinstance(child, GDN):
-            setattr(parent, name, PlainGDN(child))
+            setattr(parent, name, PlainGDN(child, squares=not isinstance(child, GDN1)))
 
 
 def _fold_batch_norms(parent: nn.Module) -> None:

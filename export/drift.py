@@ -103,10 +103,11 @@ def check(expected: Sequence[Message], actual: Sequence[Message]) -> None:
     pairs = list(zip(expected, actual, strict=True))
     error = sum(float(np.square(e.symbols - a.symbols, dtype=np.float64).sum()) for e, a in pairs)
     energy = sum(float(np.square(e.symbols, dtype=np.float64).sum()) for e, _ in pairs)
-    if error > _MOST_ERROR * max(energy, 1.0):
+    share = error / max(energy, 1.0)
+    if share > _MOST_ERROR:
         raise DriftError(
-            f"the quantised graph does not compute what the network does: its symbols differ by {error / energy:.1f} times "
-            "their own energy; try --recipe mixed, and report the model and target"
+            "the quantised graph does not compute what the network does: the energy of its symbols' error is "
+            f"{share:.1f} times their own; try --recipe mixed, and report the model and target"
         )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from runtime.coder.reference import ReferenceCoder, _Receiver
 from runtime.contexts import HEAVIEST, NEVER, Contexts
+from runtime.hyper import Hyper, Layer, scale_tables
 from runtime.tables import TOTAL, WIDEST, Tables, integer_weights
 
 
@@ -96,3 +97,29 @@ def flipped_words(tables: Tables, bins: list[int]) -> int:
         if span < 1 << 32:
             words, low, span = [*words, low >> 32], (low << 32) & ((1 << 64) - 1), span << 32
     return longest
+
+
+def random_hyper(rng: np.random.Generator, hyper_channels: int, channels: int, means: bool) -> Hyper:
+    """A hyper-synthesis of one transposed convolution and one convolution, to twice the grid; four rows."""
+
+    def weight(out: int, given: int, kernel: int) -> np.ndarray:
+        return rng.integers(-12000, 12000, (out, given, kernel, kernel)).astype(np.int16)
+
+    last = 2 * channels if means else channels
+    layers = (
+        Layer(weight(5, hyper_channels, 5), rng.integers(-1 << 28, 1 << 28, 5), True, 2, 2, 1, 14, 167772),
+        Layer(weight(last, 5, 3), rng.integers(-1 << 28, 1 << 28, last), False, 1, 1, 0, 14, 1 << 24),
+    )
+    sums = layers[1].sums(layers[0](rng.integers(-3 << 16, 3 << 16, (hyper_channels, 4, 4))))[:channels]
+    rows = [[1 << 18, TOTAL - (1 << 19) - 64, 1 << 18, 64]]
+    for reach in (2, 5, 12):
+        rows.append([TOTAL // (2 * reach + 2)] * (2 * reach + 1))
+        rows[-1].append(TOTAL - sum(rows[-1]))
+    return Hyper(
+        layers=layers,
+        centre=rng.integers(-30000, 30000, hyper_channels).astype(np.int32),
+        thresholds=np.quantile(sums, [0.25, 0.5, 0.75]).astype(np.int64),
+        means=means,
+        windows=np.array([[5, 2, 2]], np.uint8),
+        scales=scale_tables(np.concatenate(rows).astype(np.uint32), np.array([len(row) for row in rows], np.uint32)),
+    )

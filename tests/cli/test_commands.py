@@ -186,7 +186,7 @@ def test_doctor(call: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     told = json.loads(call("runtime", "doctor", "--json").out)
     assert set(told["engines"]) == set(ENGINES) and told["engines"]["onnxruntime"]["version"]
     assert told["coders"][-1] == "reference"
-    monkeypatch.setattr("runtime.coder._load", lambda name: object if name == "reference" else None)
+    monkeypatch.setattr("runtime.coder._load", lambda name, _: object if name == "reference" else None)
     monkeypatch.setattr("runtime.engines.EngineSpec.version", None)
     outcome = call("runtime", "doctor")
     assert outcome.code == 0 and "native is missing" in outcome.out and "no engine: decoding works" in outcome.out

@@ -9,15 +9,25 @@ changes, which is a new version of the format.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from runtime.coder.reference import ReferenceCoder, ReferenceContextCoder
+from runtime.codecs import Message
+from runtime.codecs.affine import AffineCodec
+from runtime.coder.reference import ReferenceCoder, ReferenceContextCoder, ReferenceHyperCoder
 from runtime.errors import CorruptBody
 from runtime.payload import Payload, pack
 from runtime.tables import TOTAL, Tables
-from tests.messages import flipped_words, random_contexts, random_symbols, random_tables, walk_along_zeros
+from tests.messages import (
+    flipped_words,
+    random_contexts,
+    random_hyper,
+    random_symbols,
+    random_tables,
+    walk_along_zeros,
+)
 
 HERE = Path(__file__).parent
 
@@ -129,9 +139,82 @@ def describe_contexts(tables: Tables, symbols: np.ndarray) -> dict[str, object]:
     }
 
 
+def hyper_cases() -> dict[str, tuple[Tables, Message]]:
+    """Name -> tables with a hyperprior, hyper symbols and symbols."""
+    rng = np.random.default_rng(2028)
+    made = {}
+    for name, means, grid in (("scales", False, (2, 2)), ("scales and means", True, (2, 3))):
+        hyper = random_hyper(rng, 3, 4, means)
+        tables = replace(random_tables(rng, 3), hyper=hyper)
+        side = random_symbols(rng, tables, grid[0] * grid[1]).reshape(3, *grid)
+        rows, _ = hyper.synthesise(side.astype(np.int32))
+        reach = hyper.scales.bins.astype(int)[rows]
+        symbols = np.rint(rng.normal(0, reach / 6))
+        symbols.ravel()[:3] = [0x7FFF, -0x8000, 77]
+        made[name] = tables, Message(symbols.astype(np.int32), side.astype(np.int32))
+    tables, message = made["scales"]
+    made["all zero"] = tables, Message(0 * message.symbols, 0 * message.side)
+    return made
+
+
+def describe_hyper(tables: Tables, message: Message) -> dict[str, object]:
+    """One vector of the hyperprior codec, with what its integers give on the way."""
+    hyper, side = tables.hyper, message.side
+    assert hyper is not None and side is not None
+    rows, means = hyper.synthesise(side)
+    flat = side.reshape(len(side), -1)
+    body = ReferenceHyperCoder(tables).encode(flat, message.symbols.ravel(), rows.ravel())
+    return {
+        "channels": describe(tables, flat, (1, 1))["channels"],
+        "hyper": {
+            name: {"type": array.dtype.str, "shape": list(array.shape), "values": array.ravel().tolist()}
+            for name, array in sorted(hyper.arrays().items())
+        },
+        "tables_sha256": tables.sha256,
+        "hyper_symbols": side.tolist(),
+        "rows": rows.tolist(),
+        "means_times_256": np.rint(256 * means).astype(int).tolist(),
+        "symbols": message.symbols.tolist(),
+        "body_hex": body.hex(),
+        "payload_hex": pack(Payload(tables.id, body)).hex(),
+    }
+
+
+def affine_cases() -> dict[str, tuple[Tables, Message]]:
+    """Name -> tables, numbers less their zero point with the scale's bits and the zero point."""
+    rng = np.random.default_rng(2029)
+    flat = Tables.build([[TOTAL // 512] * 510 + [TOTAL // 512 * 2]] * 2, [-255, -255], [TOTAL // 2] * 2)
+    narrow = Tables.build([[TOTAL // 4, TOTAL // 2, TOTAL // 4 - 1, 1]] * 2, [-1, -1], [TOTAL // 2] * 2)
+    near = rng.integers(-1, 2, (2, 3, 4)).astype(np.int32)
+    bits = int(np.float32(0.0375).view(np.int32))
+    return {
+        "bytes": (flat, Message(rng.integers(-100, 156, (2, 3, 4)).astype(np.int32), np.array([bits, 100], np.int32))),
+        "by tables": (narrow, Message(near, np.array([bits, 1], np.int32))),
+        "with contexts": (random_contexts(rng, narrow, (3, 3)), Message(near, np.array([bits, 200], np.int32))),
+    }
+
+
+def describe_affine(tables: Tables, message: Message) -> dict[str, object]:
+    """One vector of the affine codec."""
+    described = describe_contexts if tables.contexts else lambda t, s: describe(t, s.reshape(t.channels, -1), (1, 1))
+    assert message.side is not None
+    body = AffineCodec(tables, "reference").encode(message).body
+    return {
+        "channels": described(tables, message.symbols)["channels"],
+        "tables_sha256": tables.sha256,
+        "scale_float32_bits": int(message.side[0]),
+        "zero_point": int(message.side[1]),
+        "symbols": message.symbols.tolist(),
+        "body_hex": body.hex(),
+        "payload_hex": pack(Payload(tables.id, body)).hex(),
+    }
+
+
 def main() -> None:
     write("plain", "plain codec", {name: describe(*case) for name, case in cases().items()})
     write("context", "context codec", {name: describe_contexts(*case) for name, case in context_cases().items()})
+    write("hyper", "hyperprior codec", {name: describe_hyper(*case) for name, case in hyper_cases().items()})
+    write("affine", "affine codec", {name: describe_affine(*case) for name, case in affine_cases().items()})
 
 
 def write(name: str, codec: str, vectors: dict[str, dict[str, object]]) -> None:

@@ -158,3 +158,17 @@ def test_published_tables(row):
 
 def test_all_tables_at_hand_were_tried():
     assert len(TABLES) == 25
+
+
+def test_the_benchmark_tells_the_published_code_from_ours():
+    """On features of no network, for the cheapest row; the drawn symbols cost what the published table says."""
+    from benchmarks.spic import COLUMNS, files, line
+
+    row = NAMED["spic_cls_s1_6"]
+    weights, table = files(DATA, row)
+    features = torch.rand((12, 2048, 7, 7), generator=torch.Generator().manual_seed(0))
+    cells = line(row, table, weights, features, 8).strip("| ").split(" | ")
+    assert len(cells) == len(COLUMNS) and cells[0] == "cls_s1_6" and cells[1] == "32x2x2"
+    huffman_bytes, range_bytes = (float(cell.removesuffix(" B")) for cell in cells[2:4])
+    assert huffman_bytes == pytest.approx(published(row).bits * 32 * 4 / 8, rel=0.05)
+    assert range_bytes < huffman_bytes

@@ -13,12 +13,16 @@ from runtime import codecs
 from runtime import coder as coders
 from runtime.codecs import Message
 from runtime.contexts import Contexts
+from runtime.hyper import Hyper
 from runtime.payload import FLAG_PLAIN, Limits, Payload, pack, unpack
 from runtime.tables import Tables
 from tests.messages import flipped_words
 
 VECTORS, CONTEXT_VECTORS = (
     json.loads((Path(__file__).parent / f"{name}.json").read_text())["vectors"] for name in ("plain", "context")
+)
+HYPER_VECTORS, AFFINE_VECTORS = (
+    json.loads((Path(__file__).parent / f"{name}.json").read_text())["vectors"] for name in ("hyper", "affine")
 )
 
 
@@ -106,3 +110,46 @@ def test_vectors_cover_what_goes_wrong():
     carrying = VECTORS["words that carry"]
     tables = _tables(carrying)
     assert flipped_words(tables, (np.ravel(carrying["symbols"]) - tables.low[0]).tolist()) >= 3
+
+
+@pytest.mark.parametrize("name", HYPER_VECTORS)
+@pytest.mark.parametrize("coder", coders.CODERS)
+def test_hyper_vector(name, coder):
+    vector = HYPER_VECTORS[name]
+    arrays = {
+        name: np.array(stored["values"], stored["type"]).reshape(stored["shape"])
+        for name, stored in vector["hyper"].items()
+    }
+    tables = replace(_tables(vector), hyper=Hyper.from_arrays(arrays))
+    assert tables.sha256 == vector["tables_sha256"]
+    message = Message(np.array(vector["symbols"], np.int32), np.array(vector["hyper_symbols"], np.int32))
+    rows, means = tables.hyper.synthesise(message.side)
+    assert rows.tolist() == vector["rows"] and (256 * means).tolist() == vector["means_times_256"]
+    codec = codecs.make("hyperprior", tables, coder)
+    body = bytes.fromhex(vector["body_hex"])
+    assert codec.encode(message) == (body, False)
+    read = codec.decode(body, message.symbols.shape[1:])
+    assert np.array_equal(read.symbols, message.symbols) and np.array_equal(read.side, message.side)
+    assert pack(Payload(tables.id, body)) == bytes.fromhex(vector["payload_hex"])
+
+
+@pytest.mark.parametrize("name", AFFINE_VECTORS)
+@pytest.mark.parametrize("coder", coders.CODERS)
+def test_affine_vector(name, coder):
+    vector = AFFINE_VECTORS[name]
+    tables = _with_contexts(vector) if "context" in vector["channels"][0] else _tables(vector)
+    assert tables.sha256 == vector["tables_sha256"]
+    side = np.array([vector["scale_float32_bits"], vector["zero_point"]], np.int32)
+    message = Message(np.array(vector["symbols"], np.int32), side)
+    codec, body = codecs.make("affine", tables, coder), bytes.fromhex(vector["body_hex"])
+    assert codec.encode(message) == (body, False)
+    read = codec.decode(body, message.symbols.shape[1:])
+    assert np.array_equal(read.symbols, message.symbols) and np.array_equal(read.side, side)
+
+
+def test_vectors_of_both_cover_what_goes_wrong():
+    rows = np.concatenate([np.ravel(vector["rows"]) for vector in HYPER_VECTORS.values()])
+    assert set(rows.tolist()) == {0, 1, 2, 3}
+    symbols = np.concatenate([np.ravel(vector["symbols"]) for vector in HYPER_VECTORS.values()])
+    assert symbols.max() == 0x7FFF and symbols.min() == -0x8000
+    assert {bytes.fromhex(vector["body_hex"])[0] for vector in AFFINE_VECTORS.values()} >= {0, 1}
