@@ -23,8 +23,8 @@ from calibration.refit import fitted, refit
 from encoders import counts, spec
 from encoders.checkpoint import read_state
 from encoders.loading import load
-from encoders.spic import Unit
-from encoders.spic_rows import ROWS, Row
+from encoders.systems.spic import Unit
+from encoders.systems.spic_rows import ROWS, Row
 from runtime import codecs
 from runtime.codecs import Message
 from runtime.tables import Tables
@@ -38,8 +38,8 @@ COLUMNS = (
 
 
 def files(data: Path, row: Row) -> tuple[Path, Path]:
-    split = row.folder.split("/")[1] if not row.split.startswith("U") else row.split
-    return data / f"{row.task}_weights" / split / row.weights, data / f"{row.task}_freq" / split / row.table
+    folders = (data / f"{row.task}_{kind}" / row.split for kind in ("weights", "freq"))
+    return next(folders) / row.weights, next(folders) / row.table
 
 
 @torch.no_grad()

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 from encoders.registry import ModelSpec, register, spec
-from encoders.spic_rows import specs as spic_specs
+from encoders.systems.spic_rows import specs as spic_specs
 
 _STEM = "replaces ResNet-50's stem and layer1"
 
@@ -20,7 +20,7 @@ for _blocks, _summary, _weights, _parameters, _macs in (
             ModelSpec(
                 name=f"ours_n{_blocks}{_suffix}",
                 system="PCS 2022",
-                module="encoders.pcs",
+                module="encoders.systems.pcs",
                 summary=f"8x8 patches, {_summary}; {_training}",
                 latent_channels=64,
                 stride=8,
@@ -62,7 +62,7 @@ def _bottleneck(name: str, system: str, summary: str, backbone: str) -> None:
         ModelSpec(
             name=name,
             system=system,
-            module="encoders.sc2",
+            module="encoders.systems.sc2",
             summary=summary,
             latent_channels=size.channels,
             stride=32,
@@ -104,7 +104,7 @@ def _hyper_bottleneck(kind: str, backbone: str) -> None:
         replace(
             spec(f"entropic_student_{backbone}"),
             name=f"{kind}_{backbone}",
-            module="encoders.sc2_hyper",
+            module="encoders.systems.sc2_hyper",
             summary=f"the same with a hyperprior that gives {'means and scales' if means else 'scales'}",
             codec="hyperprior",
             parameters=size.parameters + parameters,
@@ -151,7 +151,7 @@ for _prior, _name, _splits in (  # narrow and wide, qualities, parameters, MACs
             ModelSpec(
                 name=_name + ("" if _narrow == 128 else "_high"),
                 system="CompressAI",
-                module="encoders.image_codecs",
+                module="encoders.systems.image_codecs",
                 summary=f"image codec, qualities {_qualities}; the server rebuilds the picture",
                 latent_channels=_wide,
                 stride=64,
@@ -179,7 +179,7 @@ for _analysis, _summary, _stride, _windows, _parameters, _buffers, _macs in (
         ModelSpec(
             name=f"frankensplit_{_analysis}",
             system="FrankenSplit",
-            module="encoders.frankensplit",
+            module="encoders.systems.frankensplit",
             summary=_summary,
             latent_channels=48,
             stride=_stride,
@@ -200,7 +200,7 @@ for _channels in (1, 2, 3, 6, 9, 12):
         ModelSpec(
             name=f"crbq_resnet50_c{_channels}",
             system="SC2 benchmark",
-            module="encoders.crbq",
+            module="encoders.systems.crbq",
             summary=f"CR+BQ as released (v0.0.3), {_channels} channel{'s' * (_channels > 1)} of 8 bits",
             latent_channels=_channels,
             stride=32,
@@ -223,7 +223,7 @@ def _plain_bottleneck(
         ModelSpec(
             name=f"crbq_now_{name}_c12",
             system="SC2 benchmark",
-            module="encoders.crbq",
+            module="encoders.systems.crbq",
             summary="CR+BQ as today's code has it, 12 channels of 8 bits",
             latent_channels=12,
             split=split,

@@ -13,8 +13,8 @@ from torch import nn
 
 from encoders.model import Task
 from encoders.registry import ModelSpec
-from encoders.spic import SPICModel, assemble
-from encoders.spic_rows import Cut, Row
+from encoders.systems.spic import SPICModel, assemble
+from encoders.systems.spic_rows import Cut, Row
 
 CUT = Cut(
     where="after everything", width=12, unit="Bottleneck2", head=("conv1", "bn1", "relu"), tail=(),

@@ -71,7 +71,7 @@ def test_published_hyperpriors(name):
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in MODELS if MODELS[name].module in ("encoders.sc2", "encoders.sc2_hyper")]
+    "name", [name for name in MODELS if MODELS[name].module in ("encoders.systems.sc2", "encoders.systems.sc2_hyper")]
 )
 def test_receivers_give_logits(name):
     known = spec(name)

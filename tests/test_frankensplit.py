@@ -11,11 +11,11 @@ from timm.models.swin_transformer import PatchMerging, SwinTransformerBlock
 
 from encoders import spec
 from encoders.checkpoint import CheckpointError, fill
-from encoders.frankensplit import AnalysisCNN
 from encoders.loading import load
 from encoders.model import SplitModel
 from encoders.seeded import pictures, seeded
-from encoders.swin import PatchMerge, SwinBlock
+from encoders.systems.frankensplit import AnalysisCNN
+from encoders.systems.swin import PatchMerge, SwinBlock
 from export import Request, export
 from runtime import Decoder, Encoder, Receiver
 from runtime.errors import UsageError

@@ -12,8 +12,8 @@ from torchvision.models.segmentation import deeplabv3_resnet50
 
 from encoders import spec
 from encoders.registry import MODELS
-from encoders.spic import SPICModel, Unit
-from encoders.spic_rows import ROWS, Row
+from encoders.systems.spic import SPICModel, Unit
+from encoders.systems.spic_rows import ROWS, Row
 from runtime.errors import UsageError
 from tests.counting import count_macs
 

@@ -11,8 +11,8 @@ import torch
 
 from encoders.loading import load
 from encoders.registry import MODELS
-from encoders.spic import SPICModel
-from encoders.spic_rows import ROWS
+from encoders.systems.spic import SPICModel
+from encoders.systems.spic_rows import ROWS
 from runtime.errors import UsageError
 from tests.depthwise import ROW as TINY
 from tests.depthwise import SPEC, counter, of_unit, write_table

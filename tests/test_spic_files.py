@@ -9,7 +9,7 @@ import torch
 from encoders.checkpoint import CheckpointError
 from encoders.loading import load
 from encoders.registry import MODELS
-from encoders.spic import SPICModel, table_beside
+from encoders.systems.spic import SPICModel, table_beside
 from runtime.errors import UsageError
 from tests.depthwise import ROW as TINY
 from tests.depthwise import SPEC, counter, of_unit, write_table

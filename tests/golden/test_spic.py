@@ -9,8 +9,8 @@ from torch import nn
 
 from encoders import counts
 from encoders.checkpoint import fill, read_state
-from encoders.spic import SPICModel, Unit
-from encoders.spic_rows import ROWS, Row
+from encoders.systems.spic import SPICModel, Unit
+from encoders.systems.spic_rows import ROWS, Row
 from runtime import codecs
 from runtime.codecs import Message
 from tests.conftest import SHARED

@@ -181,7 +181,7 @@ def specs() -> Iterator[ModelSpec]:
         spec = ModelSpec(
             name=row.name,
             system="SPIC",
-            module="encoders.spic",
+            module="encoders.systems.spic",
             summary=f"{row.channels} channels at stride {row.stride}, step {row.step:g}",
             latent_channels=row.channels,
             # A map of any size can be segmented; the class map that comes back is as large as the picture where the

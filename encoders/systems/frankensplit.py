@@ -21,10 +21,10 @@ from compressai.layers import GDN1
 from torch import nn
 
 from encoders import settle
-from encoders.backbones import IMAGENET
 from encoders.model import Prior, SplitModel, Task
 from encoders.registry import ModelSpec
-from encoders.swin import PatchMerge, make_blocks
+from encoders.systems.backbones import IMAGENET
+from encoders.systems.swin import PatchMerge, make_blocks
 from runtime.errors import UsageError
 
 #: Sides of the only pictures that receivers know, and of the grids behind the second stage's blocks and patch merge.

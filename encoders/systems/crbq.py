@@ -18,10 +18,10 @@ from torch import nn
 from torchvision.models import resnet50
 
 from encoders import settle
-from encoders.backbones import Backbone
 from encoders.model import Output, Task
 from encoders.registry import ModelSpec
-from encoders.sc2 import BottleneckModel
+from encoders.systems.backbones import Backbone
+from encoders.systems.sc2 import BottleneckModel
 from runtime.payload import Grid
 from runtime.tables import FLAG_BOUND, TOTAL, Tables, integer_weights
 

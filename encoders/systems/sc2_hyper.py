@@ -8,11 +8,11 @@ from compressai.entropy_models import EntropyBottleneck, GaussianConditional
 from compressai.models.base import get_scale_table
 from torch import nn
 
-from encoders.backbones import FEATURES, Backbone
 from encoders.hyperprior import HyperModel
 from encoders.model import Task
 from encoders.registry import ModelSpec
-from encoders.sc2 import BottleneckModel, make_decoder, make_encoder
+from encoders.systems.backbones import FEATURES, Backbone
+from encoders.systems.sc2 import BottleneckModel, make_decoder, make_encoder
 
 HYPER_CHANNELS = 16
 HYPER_WINDOWS = ((5, 2, 1), (5, 2, 2))

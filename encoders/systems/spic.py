@@ -23,12 +23,12 @@ from torchvision.models.resnet import Bottleneck
 from torchvision.models.segmentation import DeepLabV3_ResNet50_Weights, deeplabv3_resnet50
 
 from encoders import checkpoint, counts
-from encoders.backbones import IMAGENET
 from encoders.checkpoint import Side
 from encoders.model import Output, SplitModel, Task
 from encoders.registry import ModelSpec
 from encoders.seeded import pictures, seeded
-from encoders.spic_rows import Cut, Row
+from encoders.systems.backbones import IMAGENET
+from encoders.systems.spic_rows import Cut, Row
 from runtime.errors import UsageError
 from runtime.payload import Grid
 from runtime.tables import WIDEST, Tables

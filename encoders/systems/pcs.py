@@ -16,10 +16,10 @@ from compressai.entropy_models import EntropyBottleneck
 from torch import nn
 from torchvision.models import resnet50
 
-from encoders.backbones import IMAGENET
 from encoders.model import Prior, SplitModel, StagedModel, Task
 from encoders.registry import ModelSpec
-from encoders.tails import SmallTail
+from encoders.systems.backbones import IMAGENET
+from encoders.systems.tails import SmallTail
 from runtime.errors import UnknownName
 
 HIDDEN = 128

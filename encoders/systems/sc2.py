@@ -14,9 +14,9 @@ from compressai.entropy_models import EntropyBottleneck
 from compressai.layers import GDN1
 from torch import nn
 
-from encoders.backbones import FEATURES, Backbone
 from encoders.model import Prior, StagedModel, Task
 from encoders.registry import ModelSpec
+from encoders.systems.backbones import FEATURES, Backbone
 
 
 def make_encoder(widths: tuple[int, ...]) -> nn.Sequential:
