@@ -96,6 +96,10 @@ class SplitModel(nn.Module):
             raise NotImplementedError(f"{type(self).__name__} does not say which convolutions its latent comes from")
         return [layers[-1]]
 
+    def side_channel(self, size: int) -> int:
+        """Bytes that a receiver needs beside each payload of a picture of this side."""
+        return 0
+
     def notes(self, size: int) -> tuple[str, ...]:
         """What a person should know who exports the encoder for pictures of this side."""
         return ()

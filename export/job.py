@@ -85,11 +85,16 @@ class Job:
         symbols = ends[0] if len(ends) == 1 else {"outputs": ends}
         return (channels_last if device.channels_first else nhwc), symbols
 
+    def _codec_parameters(self) -> dict[str, Any]:
+        more, beside = self.output_shapes[1:], self.loaded.model.side_channel(self.size)
+        told: dict[str, Any] = {"hyper_shape": list(more[0])} if more else {}
+        return told | ({"side_channel_bytes": beside} if beside else {})
+
     def manifest(
         self, graph: str, shipped: nn.Module, graph_input: dict[str, Any], graph_output: dict[str, Any]
     ) -> Manifest:
         """The manifest as far as it is known before the artifact has been checked."""
-        spec, request, more = self.loaded.spec, self.request, self.output_shapes[1:]
+        spec, request = self.loaded.spec, self.request
         return Manifest(
             model=spec.name,
             side=request.side,
@@ -104,7 +109,7 @@ class Job:
             mean=spec.mean,
             std=spec.std,
             codec=spec.codec,
-            codec_parameters={"hyper_shape": list(more[0])} if more else {},
+            codec_parameters=self._codec_parameters(),
             parameters=sum(p.numel() for p in shipped.parameters()),
             bits=_bits(shipped, self.target.stored_bits.get(request.precision, 8)),
             weights=self.loaded.weights,

@@ -52,9 +52,13 @@ class Meter:
         return payload, {stage: round(ms, 4) for stage, ms in {**timing, "total": timing.total}.items()}
 
     def record(self, times: Sequence[dict[str, float]], wire: Sequence[int], device_name: str, **more: Any) -> Record:
-        """Everything about these encodes; ``wire`` has one entry for each different picture."""
+        """Everything about these encodes; ``wire`` has one entry for each different picture.
+
+        What a receiver needs beside the payload counts as sent.
+        """
         manifest = self.encoder.bundle.manifest
         chosen = spec(self._engine) if self._engine else default_for(manifest.target)
+        sent = [n + manifest.side_channel_bytes for n in wire]
         samples = {stage: [each[stage] for each in times] for stage in times[0]}
         return Record(
             model=manifest.model,
@@ -73,11 +77,12 @@ class Meter:
             peak_rss_mb=device.peak_rss_mb(),
             encoder_parameters=manifest.parameters,
             encoder_bits=manifest.bits,
-            payload_bytes=_summary([n - HEADER_BYTES for n in wire]),
-            wire_bytes=_summary(wire),
-            bpp=8 * statistics.fmean(n - HEADER_BYTES for n in wire) / manifest.size**2,
+            payload_bytes=_summary([n - HEADER_BYTES for n in sent]),
+            wire_bytes=_summary(sent),
+            bpp=8 * statistics.fmean(n - HEADER_BYTES for n in sent) / manifest.size**2,
             pictures=len(wire),
             picture_size=manifest.size,
+            side_channel_bytes=manifest.side_channel_bytes,
             date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
             **more,
         )

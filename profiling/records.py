@@ -44,6 +44,8 @@ class Record:
     pictures: int
     picture_size: int
     date: str
+    side_channel_bytes: int = 0
+    """Of the payload: what no range coder has seen, but a receiver needs."""
     task: dict[str, Any] | None = None
     """Accuracy over labelled pictures: ``top1`` and ``top5`` in percent, their ``n``, and what they were taken on."""
     estimated_bpp: float | None = None

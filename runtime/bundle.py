@@ -83,6 +83,11 @@ class Manifest:
         return [self.latent_shape, *([tuple(more)] if more else [])]
 
     @property
+    def side_channel_bytes(self) -> int:
+        """What a receiver needs beside each payload; it counts as sent wherever bytes are reported."""
+        return int(self.codec_parameters.get("side_channel_bytes", 0))
+
+    @property
     def limits(self) -> Limits:
         """Largest grid and payload that a decoder accepts: eight times the nominal grid each way."""
         height, width = (8 * n for n in self.nominal_grid)

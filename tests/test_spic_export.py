@@ -119,6 +119,22 @@ def test_one_branch_has_no_receiver(tmp_path, capsys):
         assert not output.exists()
 
 
+def test_what_must_be_sent_beside_the_payload_is_counted(tmp_path, photographs, capsys):
+    from export import Request, export
+    from profiling.measure import measure
+    from runtime.commands import main
+
+    made = export(Request("spic_seg_s1_5", "onnx", size=65, output=tmp_path / "sender", weights="seeded"))
+    beside = 4 * 2048 * 9 * 9
+    assert made.manifest.side_channel_bytes == beside and any(f"{beside:,} B" in note for note in made.notes)
+    assert main(["encode", str(made.path), str(photographs[0]), "-o", str(tmp_path / "out"), "--threads", "1"]) == 0
+    assert f"{beside:,} bytes beside it" in capsys.readouterr().out
+    record = measure(made.path, photographs[:1], 2, 1, None, "test")
+    sent = next((tmp_path / "out").glob("*.spl")).stat().st_size
+    assert record.side_channel_bytes == beside and record.wire_bytes["mean"] == sent + beside
+    assert record.bpp == pytest.approx(8 * (sent - 12 + beside) / 65**2)
+
+
 def test_refusals_are_listed_and_targets_can_be_refused(tiny, monkeypatch, tmp_path, capsys):
     from export import Request, export
     from export.capabilities import capability_table

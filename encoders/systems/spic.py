@@ -42,6 +42,8 @@ _CACHED = {
 _PARTS = ("checkpoint", "backbone", "table")
 _ONLY_TRAINING = ("priorEncoder.", "priorDecoder.", "bitEstimator_z.", "aux_classifier.")
 _PIXELS_PER_POSITION = 8
+#: Channels of the map that the branches of the segmentation network read.
+_MAP = 2048
 #: Spread of the quietest and of the liveliest channel of seeded weights in steps, as powers of ten.
 _SPREADS = (-0.2, 0.7)
 #: Side of the pictures that a network for large pictures is settled on.
@@ -142,18 +144,26 @@ class SPICModel(SplitModel):
             logits = functional.interpolate(logits, size=size, mode="bilinear", align_corners=False)
         return logits
 
+    def side_channel(self, size: int) -> int:
+        """See :class:`SplitModel`: the map before the cut, which the other branches read, in float32."""
+        return 4 * _MAP * self._side(size) ** 2 if "receiver" in self.spec.refused else 0
+
+    def _side(self, size: int) -> int:
+        side = size
+        for kernel, stride, padding in self.cut.windows:
+            side = (side + 2 * padding - kernel) // stride + 1
+        return side
+
     def notes(self, size: int) -> tuple[str, ...]:
         """See :class:`SplitModel`: what the payload of one branch leaves out."""
         if "receiver" not in self.spec.refused:
             return ()
-        side = size
-        for kernel, stride, padding in self.cut.windows:
-            side = (side + 2 * padding - kernel) // stride + 1
-        whole, branches = 2048 * side * side, 3 * 256 * side * side + 256
+        side = self._side(size)
+        whole, branches = _MAP * side * side, 3 * 256 * side * side + 256
         return (
-            f"  no receiver can run on this payload alone: it needs the 2048x{side}x{side} map before the cut, too "
-            f"({4 * whole:,} B in float32, {whole:,} B in 8 bits), or what the other four branches make of it "
-            f"({4 * branches:,} B or {branches:,} B)",
+            f"  no receiver can run on this payload alone: it needs the {_MAP}x{side}x{side} map before the cut, too "
+            f"({4 * whole:,} B in float32, which is what measurements count; {whole:,} B in 8 bits), or what the other "
+            f"four branches make of it ({4 * branches:,} B or {branches:,} B)",
         )
 
     def translate(self, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

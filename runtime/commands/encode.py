@@ -47,18 +47,22 @@ def run(args: argparse.Namespace) -> Report:
         report.lines.append(
             f"{output}  {body} payload bytes ({len(payload)} on the wire)  {timing.total:.1f} ms ({stages})"
         )
+        beside = encoder.bundle.manifest.side_channel_bytes
+        if beside:
+            report.lines.append(f"  and {beside:,} bytes beside it, without which no receiver can use it")
         fields: dict[str, Any] = {
             "picture": str(picture),
             "payload": str(output),
             "payload_bytes": body,
             "wire_bytes": len(payload),
+            "side_channel_bytes": beside,
             "ms": {**timing, "total": timing.total},
         }
         if args.compare:
             others = _other_formats(picture, encoder.bundle.manifest.size)
             fields["compared_bytes"] = others
             report.lines += [
-                f"  {name} of the same pixels: {size:,} bytes, {size / body:.1f} times as many"
+                f"  {name} of the same pixels: {size:,} bytes, {size / (body + beside):.1f} times as many"
                 for name, size in others.items()
             ]
         report.data["payloads"].append(fields)

@@ -51,5 +51,5 @@ def _payload(data: bytes) -> dict[str, Any]:
 
 def _shown(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{k} {v}" for k, v in value.items()) or "none"
+        return ", ".join(f"{k} {_shown(v)}" for k, v in value.items()) or "none"
     return ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
