@@ -15,6 +15,8 @@ def plain(module: nn.Module) -> nn.Module:
     made = copy.deepcopy(module).eval()
     for parent in list(made.modules()):
         _replace_gdn(parent)
+        _standardise_once(parent)
+        _spell_out_group_norms(parent)
         _fold_batch_norms(parent)
     return made
 
@@ -68,6 +70,65 @@ def _replace_gdn(parent: nn.Module) -> None:
     for name, child in parent.named_children():
         if isinstance(child, GDN):
             setattr(parent, name, PlainGDN(child, squares=not isinstance(child, GDN1)))
+
+
+class PlainStandardised(nn.Module):
+    """A convolution that standardises its weights each time it runs, with weights for which that has been done."""
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__()
+        filters = layer.weight.detach().flatten(1)
+        centred = filters - filters.mean(dim=1, keepdim=True)
+        standard = centred / torch.sqrt(centred.square().mean(dim=1, keepdim=True) + layer.eps)
+        self.layer = nn.Conv2d(
+            layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride, layer.padding, layer.dilation,
+            layer.groups, layer.bias is not None,
+        )  # fmt: skip
+        self.layer.weight, self.layer.bias = nn.Parameter(standard.view_as(layer.weight)), layer.bias
+        self.pads = bool(getattr(layer, "same_pad", False))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """As the original, which pads so that only the stride makes the result smaller."""
+        if self.pads:
+            from timm.layers.padding import pad_same
+
+            x = pad_same(x, list(self.layer.kernel_size), list(self.layer.stride), list(self.layer.dilation))
+        made: torch.Tensor = self.layer(x)
+        return made
+
+
+def _standardise_once(parent: nn.Module) -> None:
+    for name, child in parent.named_children():
+        if type(child).__name__ in ("StdConv2d", "StdConv2dSame"):  # timm's; no need to import it to know them
+            setattr(parent, name, PlainStandardised(child))
+
+
+class PlainGroupNorm(nn.Module):
+    """A group norm, and the activation that timm's has inside, in arithmetic.
+
+    OpenVINO 2026.4 has an operator for it, and its CPU plugin crashes on two residual blocks with that in a row.
+    """
+
+    def __init__(self, norm: nn.GroupNorm) -> None:
+        super().__init__()
+        self.groups, self.eps = norm.num_groups, norm.eps
+        self.factor = nn.Parameter(norm.weight.detach().view(1, -1, 1, 1))
+        self.term = nn.Parameter(norm.bias.detach().view(1, -1, 1, 1))
+        self.activation = getattr(norm, "act", nn.Identity())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Keep the shape."""
+        grouped = x.reshape(x.shape[0], self.groups, -1)
+        grouped = grouped - grouped.mean(dim=2, keepdim=True)
+        grouped = grouped / torch.sqrt(grouped.square().mean(dim=2, keepdim=True) + self.eps)
+        made: torch.Tensor = self.activation(grouped.reshape(x.shape) * self.factor + self.term)
+        return made
+
+
+def _spell_out_group_norms(parent: nn.Module) -> None:
+    for name, child in parent.named_children():
+        if isinstance(child, nn.GroupNorm):
+            setattr(parent, name, PlainGroupNorm(child))
 
 
 def _fold_batch_norms(parent: nn.Module) -> None:

@@ -48,6 +48,15 @@ def test_context_coding(tmp_path):
         assert float(row[5].strip("* B")) < float(row[4].split()[0]) and row[9] == ""
 
 
+def test_hyperpriors(tmp_path):
+    """What exactness costs in bytes: next to nothing, in the columns of the page."""
+    data = str(tmp_path / "pieces.npz")
+    np.savez(data, images=np.stack(builtin(4, 256).pixels))
+    head, row = _rows("benchmarks.hyper", "--data", data, "--model", "bmshj2018_hyperprior", "--count", "2")
+    assert head[5:7] == ["cost", "other rows"] and row[0] == "bmshj2018_hyperprior"
+    assert abs(float(row[5].rstrip(" %"))) < 0.5 and float(row[4]) <= 1.005 * float(row[2])
+
+
 def test_start(make_bundle):
     (_, row) = _rows("benchmarks.cold", str(make_bundle("ours_n0", "tflite")), "--runs", "1")
     assert float(row[4]) > 0

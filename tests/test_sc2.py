@@ -118,3 +118,14 @@ def test_compressais_own_files(spelling, tmp_path):
     other = spec("mbt2018_mean").build().eval()
     load(other, tmp_path / "file.pth.tar", "encoder")
     assert other.tables((16, 16)).id == model.tables((16, 16)).id
+
+
+def test_the_hybrid_vits_receiver_in_plain_operators():
+    """Standardised weights and group norms are the only operators of the receivers that some engine lacks."""
+    model = seeded(spec("entropic_student_vit_small_r26_s32_224"), seed=2)
+    made = plain(model)
+    kinds = {type(module).__name__ for module in made.modules()}
+    assert {"PlainStandardised", "PlainGroupNorm", "PlainGDN"} <= kinds and "GroupNormAct" not in kinds
+    latent = torch.randn(2, 64, 55, 55, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        assert torch.allclose(made.receive(latent), model.receive(latent), atol=1e-4)
