@@ -127,11 +127,13 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=512, help="pictures to fit to (default: 512)")
     parser.add_argument("--others-count", type=int, default=200, help="others to count on (default: 200)")
     parser.add_argument("--segmentation-count", type=int, default=32, help="for both in segmentation (default: 32)")
+    parser.add_argument("--rows", default="spic_", metavar="PREFIX", help="of the names of rows (default: all)")
     args = parser.parse_args()
     torch.set_num_threads(1)
     print(f"| {' | '.join(COLUMNS)} |")
     print("|---" * len(COLUMNS) + "|")
-    at_hand = [row for row in ROWS if all(file.is_file() for file in files(args.data, row))]
+    wanted_rows = [row for row in ROWS if row.name.startswith(args.rows)]
+    at_hand = [row for row in wanted_rows if all(file.is_file() for file in files(args.data, row))]
     for cut in dict.fromkeys((row.task, row.split) for row in at_hand):
         rows = [row for row in at_hand if (row.task, row.split) == cut]
         few = args.segmentation_count if cut[0] == "seg" else 1 << 20

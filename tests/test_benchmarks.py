@@ -6,9 +6,10 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 
 from calibration.builtin import builtin
-from tests.conftest import ROOT
+from tests.conftest import ROOT, SHARED
 
 
 def _rows(module: str, *arguments: str) -> list[list[str]]:
@@ -55,6 +56,17 @@ def test_hyperpriors(tmp_path):
     head, row = _rows("benchmarks.hyper", "--data", data, "--model", "bmshj2018_hyperprior", "--count", "2")
     assert head[5:7] == ["cost", "other rows"] and row[0] == "bmshj2018_hyperprior"
     assert abs(float(row[5].rstrip(" %"))) < 0.5 and float(row[4]) <= 1.005 * float(row[2])
+
+
+@pytest.mark.skipif(not (SHARED / "data" / "spic").is_dir(), reason="SPIC's published files are not at hand")
+def test_huffman_and_range_coding(tmp_path):
+    """One row; what is drawn from the published table takes what was published for it, and less in a range coder."""
+    data = str(tmp_path / "pieces.npz")
+    np.savez(data, images=np.stack(builtin(8, 224).pixels))
+    words = ("--data", str(SHARED / "data" / "spic"), "--pictures", data, "--others", data, "--count", "4")
+    _, row = _rows("benchmarks.spic", *words, "--rows", "spic_cls_s3_3", "--others-count", "4")
+    huffman, coded = (float(cell.rstrip(" B")) for cell in row[2:4])
+    assert abs(huffman - 0.0910 * 224 * 224 / 8) < 0.01 * huffman and coded < 0.9 * huffman
 
 
 def test_start(make_bundle):
