@@ -10,6 +10,7 @@ import pytest
 
 from runtime import codecs
 from runtime import coder as coders
+from runtime.codecs import Message
 from runtime.coder.native_context import NativeContextCoder
 from runtime.coder.reference import ReferenceContextCoder
 from runtime.coder.stock import ConstrictionContextCoder
@@ -159,12 +160,12 @@ def test_the_shorter_codec_is_used(coder):
         for x in range(1, 8):
             same = rng.random(6) < repeat
             symbols[0, same, x] = symbols[0, same, x - 1]
-        coded = codec.encode(symbols)
-        plain = codecs.make("factorized", tables, coder).encode(symbols).body
+        coded = codec.encode(Message(symbols))
+        plain = codecs.make("factorized", tables, coder).encode(Message(symbols)).body
         context = coders.make_context(coder, tables)[1].encode(symbols)[0]
         assert coded.body == (plain if len(plain) < len(context) else context)
         assert coded.plain == (len(plain) < len(context))
-        assert np.array_equal(codec.decode(coded.body, (6, 8), coded.plain), symbols)
+        assert np.array_equal(codec.decode(coded.body, (6, 8), coded.plain).symbols, symbols)
         used.add(coded.plain)
     assert used == {True, False}
 
@@ -175,22 +176,24 @@ def test_the_price_of_plain_coding_is_never_overestimated():
     for _ in range(200):
         tables, symbols = random_case(rng, 8, 20)
         _, at_least = NativeContextCoder(tables).encode(symbols)
-        plain = len(codecs.make("factorized", tables, "native").encode(symbols).body)
+        plain = len(codecs.make("factorized", tables, "native").encode(Message(symbols)).body)
         assert at_least <= plain
         quiet = replace(tables, zero_weight=np.full(tables.channels, TOTAL // 2, np.uint32))
         _, at_least = NativeContextCoder(quiet).encode(symbols)
-        plain = len(codecs.make("factorized", quiet, "native").encode(symbols).body)
+        plain = len(codecs.make("factorized", quiet, "native").encode(Message(symbols)).body)
         assert plain - at_least <= 2 + tables.channels / 8
 
 
 def test_the_flag_is_for_tables_that_have_contexts():
     tables = _like((0, -1))
     symbols = np.ones((1, 3, 3), np.int32)
-    body, _ = codecs.make("factorized", tables, None).encode(symbols)
+    body, _ = codecs.make("factorized", tables, None).encode(Message(symbols))
     data = pack(Payload(tables.id, body, plain=True))
     assert data[3] == FLAG_PLAIN
     parts = unpack(data, [tables.id], Limits((9, 9), 99), context=True)
-    assert parts.plain and np.array_equal(codecs.make("context", tables, None).decode(body, (3, 3), True), symbols)
+    assert parts.plain and np.array_equal(
+        codecs.make("context", tables, None).decode(body, (3, 3), True).symbols, symbols
+    )
     with pytest.raises(UnsupportedFlags):
         unpack(data, [tables.id], Limits((9, 9), 99))
     with pytest.raises(UnsupportedFlags):
