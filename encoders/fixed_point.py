@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from encoders.registry import Window
-from runtime.hyper import FRACTION, LARGEST, SLOPE_FRACTION, Hyper, Layer, scale_tables
+from runtime.hyper import FRACTION, LARGEST, SLOPE_FRACTION, Hyper, Layer
 from runtime.tables import WIDEST, integer_weights
 
 _MOST_BITS = 24
@@ -50,7 +50,8 @@ def fixed_point(
         thresholds=np.floor(scales[:-1].double().numpy() * unit).astype(np.int64),
         means=means,
         windows=np.array(windows, np.uint8),
-        scales=scale_tables(np.concatenate(rows), np.array([len(row) for row in rows], np.uint32)),
+        weights=np.concatenate(rows),
+        bins=np.array([len(row) for row in rows], np.uint32),
     )
 
 

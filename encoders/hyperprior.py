@@ -12,8 +12,8 @@ from torch import nn
 
 from encoders import settle
 from encoders.fixed_point import fixed_point
-from encoders.model import Output, Prior, SplitModel
-from encoders.prior import medians, tables
+from encoders.model import Output, SplitModel
+from encoders.prior import Prior, medians, tables
 from encoders.registry import Window
 from runtime.payload import Grid
 from runtime.tables import Tables

@@ -5,7 +5,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +12,7 @@ import torch
 from torch import nn
 
 from encoders import prior, settle
+from encoders.prior import Prior
 from runtime.payload import Grid
 from runtime.tables import Tables
 
@@ -24,15 +24,6 @@ class Task:
     classes: tuple[str, ...]
     tail: str = "small"
     """``small``, for demonstrations, or what the model's file calls the paper's."""
-
-
-class Prior(Protocol):
-    """A factorized prior: a cumulative distribution and a median for each latent channel."""
-
-    channels: int
-    quantiles: nn.Parameter
-
-    def _logits_cumulative(self, inputs: torch.Tensor, stop_gradient: bool) -> torch.Tensor: ...
 
 
 @dataclass(frozen=True)

@@ -8,19 +8,26 @@ the checkpoint's quantiles: the published PCS files never trained those.
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 
 from runtime.tables import FLAG_BOUND, TOTAL, WIDEST, Tables, integer_weights
 
-if TYPE_CHECKING:
-    from encoders.model import Prior
-
 #: Mass that may stay outside the bins, on both sides together.
 TAIL = 2.0**-20
+
+
+class Prior(Protocol):
+    """A factorized prior: a cumulative distribution and a median for each latent channel."""
+
+    channels: int
+    quantiles: nn.Parameter
+
+    def _logits_cumulative(self, inputs: torch.Tensor, stop_gradient: bool) -> torch.Tensor: ...
 
 
 def medians(prior: Prior) -> npt.NDArray[np.float32]:

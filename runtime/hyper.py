@@ -12,14 +12,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from runtime.errors import TablesError
 from runtime.payload import Grid
-from runtime.tables import TOTAL, Tables
 
 #: Fractional bits of activations, of slopes, and of the means that are handed on.
 FRACTION, SLOPE_FRACTION, MEAN_FRACTION = 16, 24, 8
@@ -125,20 +123,21 @@ class Hyper:
     """Whether the second half of the last layer's channels are means; they are zero where not."""
     windows: npt.NDArray[np.uint8]
     """(kernel, stride, padding) of each convolution between the latent and the hyper latent."""
-    scales: Tables
-    """A table for each row, around zero; their flags and medians mean nothing."""
+    weights: npt.NDArray[np.uint32]
+    """Tables of all rows, one after another, each around zero with its escape last; see :attr:`Tables.scales`."""
+    bins: npt.NDArray[np.uint32]
 
     def __post_init__(self) -> None:
-        rows = self.scales.channels
+        rows = len(self.bins)
         last = self.layers[-1].weight.shape[0] if self.layers else 0
         widths = [self.centre.size, *(layer.weight.shape[0] for layer in self.layers)]
         if any(layer.weight.shape[1] != width for layer, width in zip(self.layers, widths, strict=False)):
             raise TablesError("hyper: a layer does not fit the one before it")
         if not last or (self.means and last % 2):
             raise TablesError("hyper: no layers, or an odd number of scales and means")
-        if rows > 256 or len(self.thresholds) != rows - 1 or np.any(np.diff(self.thresholds) < 0):
+        if not 1 <= rows <= 256 or len(self.thresholds) != rows - 1 or np.any(np.diff(self.thresholds) < 0):
             raise TablesError("hyper: each row but the first needs the sum above which it begins, in rising order")
-        if np.any(self.scales.low * -2 + 2 != self.scales.bins):
+        if np.any(self.bins % 2) or int(self.bins.astype(np.int64).sum()) != len(self.weights):
             raise TablesError("hyper: rows need as many values below zero as above it, and an escape")
         if self.windows.ndim != 2 or self.windows.shape[1] != 3 or np.any(self.windows[:, :2] < 1):
             raise TablesError("hyper: each convolution needs a kernel, a stride and a padding")
@@ -187,8 +186,8 @@ class Hyper:
             "hyper_thresholds": self.thresholds.astype("<i8"),
             "hyper_means": np.array([self.means], np.uint8),
             "hyper_windows": self.windows.astype(np.uint8),
-            "hyper_weights": self.scales.weights.astype("<u4"),
-            "hyper_bins": self.scales.bins.astype("<u4"),
+            "hyper_weights": self.weights.astype("<u4"),
+            "hyper_bins": self.bins.astype("<u4"),
         }
         for i, layer in enumerate(self.layers):
             own[f"hyper_layer{i}_weight"] = layer.weight.astype("<i2")
@@ -214,14 +213,9 @@ class Hyper:
             thresholds=take("thresholds", "i8", 1),  # type: ignore[arg-type]
             means=bool(take("means", "u1", 1)[:1].any()),
             windows=take("windows", "u1", 2),  # type: ignore[arg-type]
-            scales=scale_tables(take("weights", "u4", 1), take("bins", "u4", 1)),
+            weights=take("weights", "u4", 1),  # type: ignore[arg-type]
+            bins=take("bins", "u4", 1),  # type: ignore[arg-type]
         )
-
-
-def scale_tables(weights: npt.NDArray[Any], bins: npt.NDArray[Any]) -> Tables:
-    """Tables of all rows from their weights one after another; each is centred on zero, its escape last."""
-    rows = np.split(weights, np.cumsum(bins.astype(np.int64))[:-1])
-    return Tables.build(rows, (1 - bins.astype(np.int64) // 2).astype(np.int32), [TOTAL // 2] * len(rows))
 
 
 def _layers(take, count: int) -> tuple[Layer, ...]:  # type: ignore[no-untyped-def]

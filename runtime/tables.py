@@ -13,16 +13,14 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from runtime.contexts import Contexts
 from runtime.errors import TablesError
-
-if TYPE_CHECKING:
-    from runtime.hyper import Hyper
+from runtime.hyper import Hyper
 
 PRECISION = 24
 TOTAL = 1 << PRECISION
@@ -104,9 +102,19 @@ class Tables:
             raise TablesError("medians must be finite")
         if not (np.isfinite(self.step) and self.step > 0 and isinstance(self.step, np.float32)):
             raise TablesError(f"the step between symbols must be a positive float32, not {self.step!r}")
+        _ = self.scales  # which are tables, and refuse what tables refuse
         for row in self.context_rows:
             if row is not None and (row.min() < 1 or np.any(row.sum(axis=1, dtype=np.int64) != TOTAL)):
                 raise TablesError(f"each context's weights must be at least 1 and sum to 2^{PRECISION}")
+
+    @cached_property
+    def scales(self) -> Tables | None:
+        """The tables of a hyperprior's rows, each around zero; their flags and medians mean nothing."""
+        if self.hyper is None:
+            return None
+        bins = self.hyper.bins.astype(np.int64)
+        rows = np.split(self.hyper.weights, np.cumsum(bins)[:-1])
+        return Tables.build(rows, (1 - bins // 2).astype(np.int32), [TOTAL // 2] * len(rows))
 
     @classmethod
     def build(
@@ -198,8 +206,6 @@ class Tables:
         if missing := [name for name in names if name not in arrays]:
             raise TablesError(f"tables lack {', '.join(missing)}")
         contexts = Contexts.from_arrays(arrays) if any(name.startswith("context_") for name in arrays) else None
-        from runtime.hyper import Hyper  # which is itself made of tables
-
         hyper = Hyper.from_arrays(arrays) if any(name.startswith("hyper_") for name in arrays) else None
         step = arrays.get("step", np.ones(1, np.float32))
         if step.dtype != np.float32 or step.shape != (1,):

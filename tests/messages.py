@@ -8,7 +8,7 @@ import numpy as np
 
 from runtime.coder.reference import ReferenceCoder, _Receiver
 from runtime.contexts import HEAVIEST, NEVER, Contexts
-from runtime.hyper import Hyper, Layer, scale_tables
+from runtime.hyper import Hyper, Layer
 from runtime.tables import TOTAL, WIDEST, Tables, integer_weights
 
 
@@ -121,5 +121,6 @@ def random_hyper(rng: np.random.Generator, hyper_channels: int, channels: int, m
         thresholds=np.quantile(sums, [0.25, 0.5, 0.75]).astype(np.int64),
         means=means,
         windows=np.array([[5, 2, 2]], np.uint8),
-        scales=scale_tables(np.concatenate(rows).astype(np.uint32), np.array([len(row) for row in rows], np.uint32)),
+        weights=np.concatenate(rows).astype(np.uint32),
+        bins=np.array([len(row) for row in rows], np.uint32),
     )

@@ -21,7 +21,8 @@ from compressai.layers import GDN1
 from torch import nn
 
 from encoders import settle
-from encoders.model import Prior, SplitModel, Task
+from encoders.model import SplitModel, Task
+from encoders.prior import Prior
 from encoders.registry import ModelSpec
 from encoders.systems.backbones import IMAGENET
 from encoders.systems.swin import PatchMerge, make_blocks

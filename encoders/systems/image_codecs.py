@@ -15,7 +15,8 @@ from compressai.models.base import get_scale_table
 from torch import nn
 
 from encoders.hyperprior import HyperModel
-from encoders.model import Prior, SplitModel, Task
+from encoders.model import SplitModel, Task
+from encoders.prior import Prior
 from encoders.registry import ModelSpec
 
 HYPER_WINDOWS = ((3, 1, 1), (5, 2, 2), (5, 2, 2))

@@ -16,7 +16,8 @@ from compressai.entropy_models import EntropyBottleneck
 from torch import nn
 from torchvision.models import resnet50
 
-from encoders.model import Prior, SplitModel, StagedModel, Task
+from encoders.model import SplitModel, StagedModel, Task
+from encoders.prior import Prior
 from encoders.registry import ModelSpec
 from encoders.systems.backbones import IMAGENET
 from encoders.systems.tails import SmallTail

@@ -14,7 +14,8 @@ from compressai.entropy_models import EntropyBottleneck
 from compressai.layers import GDN1
 from torch import nn
 
-from encoders.model import Prior, StagedModel, Task
+from encoders.model import StagedModel, Task
+from encoders.prior import Prior
 from encoders.registry import ModelSpec
 from encoders.systems.backbones import FEATURES, Backbone
 

@@ -66,9 +66,9 @@ class HyperpriorCodec:
 
     def charge(self, message: Message) -> float:
         """See :class:`runtime.codecs.Codec`."""
-        assert message.side is not None
+        assert message.side is not None and self._tables.scales is not None
         rows, _ = self._hyper.synthesise(message.side)
-        return self._tables.charge(message.side) + self._hyper.scales.charge(message.symbols, rows)
+        return self._tables.charge(message.side) + self._tables.scales.charge(message.symbols, rows)
 
     def latent(self, message: Message) -> npt.NDArray[np.float32]:
         """See :class:`runtime.codecs.Codec`."""

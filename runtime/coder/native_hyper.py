@@ -24,8 +24,8 @@ class NativeHyperCoder:
     """See :class:`runtime.coder.HyperCoder`."""
 
     def __init__(self, tables: Tables) -> None:
-        assert tables.hyper is not None
-        self._side, self._scales = CTables(tables), CTables(tables.hyper.scales)
+        assert tables.scales is not None
+        self._side, self._scales = CTables(tables), CTables(tables.scales)
         self._alive = np.empty(tables.channels, np.uint8)
         self._receiver = np.empty(LIBRARY.sp_receiver_size(), np.uint8)
 

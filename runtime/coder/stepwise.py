@@ -123,8 +123,8 @@ class StepwiseHyperCoder(_Plain):
 
     def __init__(self, tables: Tables) -> None:
         super().__init__(tables)
-        assert tables.hyper is not None
-        scales = tables.hyper.scales
+        scales = tables.scales
+        assert scales is not None
         self._low, self._escape = scales.low, scales.bins.astype(np.int32) - 1
         self._scales = [self.range_coder.model(scales.row_weights(row)) for row in range(scales.channels)]
 

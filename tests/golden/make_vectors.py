@@ -148,7 +148,7 @@ def hyper_cases() -> dict[str, tuple[Tables, Message]]:
         tables = replace(random_tables(rng, 3), hyper=hyper)
         side = random_symbols(rng, tables, grid[0] * grid[1]).reshape(3, *grid)
         rows, _ = hyper.synthesise(side.astype(np.int32))
-        reach = hyper.scales.bins.astype(int)[rows]
+        reach = hyper.bins.astype(int)[rows]
         symbols = np.rint(rng.normal(0, reach / 6))
         symbols.ravel()[:3] = [0x7FFF, -0x8000, 77]
         made[name] = tables, Message(symbols.astype(np.int32), side.astype(np.int32))
