@@ -131,6 +131,8 @@ def _evaluate(args: argparse.Namespace) -> Report:
     from profiling.evaluation import evaluate
 
     sent, received = (Bundle.open(path).manifest for path in (args.bundle, args.receiver))
+    if received.task != "classification":
+        raise UsageError(f"{received.model} does not classify pictures: there is no accuracy to evaluate")
     journal = args.output.with_name(f"{args.output.name}.{args.bundle.resolve().name}.partial")
     if args.output.exists():
         records.read(args.output)  # a file that is something else is told before the work

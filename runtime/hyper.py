@@ -19,12 +19,11 @@ import numpy.typing as npt
 from runtime.errors import TablesError
 from runtime.payload import Grid
 
-#: Fractional bits of activations, of slopes, and of the means that are handed on.
-FRACTION, SLOPE_FRACTION, MEAN_FRACTION = 16, 24, 8
+#: Fractional bits of activations, and of slopes.
+FRACTION, SLOPE_FRACTION = 16, 24
 #: Activations are cut off here: at 4096 in either direction.
 LARGEST = 1 << 28
 _EXACT = 1 << 53
-_LARGEST_MEAN = 1 << 23
 _MAGIC = b"SPH1"
 
 Integers = npt.NDArray[np.int64]
@@ -170,9 +169,9 @@ class Hyper:
         rows = np.searchsorted(self.thresholds, scales, side="left").astype(np.uint8)
         if not self.means:
             return rows, np.zeros(scales.shape, np.float32)
-        fine = shifted(sums[self.channels :], self.layers[-1].shift + FRACTION - MEAN_FRACTION)
-        # A quotient of small integers by 256: exact in float32.
-        return rows, (np.clip(fine, -_LARGEST_MEAN, _LARGEST_MEAN) / (1 << MEAN_FRACTION)).astype(np.float32)
+        means = np.clip(shifted(sums[self.channels :], self.layers[-1].shift), -LARGEST, LARGEST)
+        # An integer over a power of two, rounded once to float32: every machine does that alike.
+        return rows, (means / (1 << FRACTION)).astype(np.float32)
 
     def canonical_bytes(self) -> bytes:
         """What follows the plain tables in the byte string that names both."""

@@ -173,7 +173,7 @@ def describe_hyper(tables: Tables, message: Message) -> dict[str, object]:
         "tables_sha256": tables.sha256,
         "hyper_symbols": side.tolist(),
         "rows": rows.tolist(),
-        "means_times_256": np.rint(256 * means).astype(int).tolist(),
+        "means_times_65536": (65536 * means.astype(np.float64)).astype(int).tolist(),
         "symbols": message.symbols.tolist(),
         "body_hex": body.hex(),
         "payload_hex": pack(Payload(tables.id, body)).hex(),
