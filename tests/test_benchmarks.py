@@ -69,6 +69,15 @@ def test_huffman_and_range_coding(tmp_path):
     assert abs(huffman - 0.0910 * 224 * 224 / 8) < 0.01 * huffman and coded < 0.9 * huffman
 
 
+def test_segmentation(tmp_path):
+    """A picture smaller than the one that the benchmark is for."""
+    data = str(tmp_path / "pieces.npz")
+    np.savez(data, images=np.stack(builtin(4, 65).pixels))
+    head, row = _rows("benchmarks.segmentation", "--data", data, "--models", "spic_seg_s3_5", "--size", "65")
+    assert head[8] == "beside it" and row[0] == "spic_seg_s3_5" and row[8] == "0 B"
+    assert float(row[4].split()[0]) > 30 and int(row[7].split()[0]) > 0
+
+
 def test_start(make_bundle):
     (_, row) = _rows("benchmarks.cold", str(make_bundle("ours_n0", "tflite")), "--runs", "1")
     assert float(row[4]) > 0
