@@ -8,8 +8,10 @@ import platform
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict
 from pathlib import Path
 
+from profiling import compare as comparing
 from profiling import records, reports
 from profiling.measure import measure
 from runtime import cli
@@ -36,9 +38,14 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m profiling") -
     report = commands.add_parser("report", help="print a table from results")
     report.add_argument("results", type=Path, nargs="+")
     report.add_argument("--format", default="pcs", help=f"one of: {', '.join(reports.FORMATS)}")
+    report.add_argument("--baseline", choices=("paper",), help="published rows beside ours, for --format pcs")
     report.add_argument("-o", "--output", type=Path, metavar="FILE")
     report.set_defaults(command=_report)
-    for subparser in (run, report):
+    compare = commands.add_parser("compare", help="is the second file faster than the first?")
+    compare.add_argument("first", type=Path)
+    compare.add_argument("second", type=Path)
+    compare.set_defaults(command=_compare)
+    for subparser in (run, report, compare):
         cli.common(subparser)
     return cli.run(parser, argv)
 
@@ -70,8 +77,23 @@ def _run(args: argparse.Namespace) -> Report:
     return Report([*lines, f"{args.output}: {len(made)} record{'s' * (len(made) != 1)}"], {"records": len(made)})
 
 
+def _compare(args: argparse.Namespace) -> Report:
+    found, alone = comparing.compare(records.read(args.first), records.read(args.second))
+    if not found:
+        raise UsageError(f"{args.first} and {args.second} have no bundle in common: {'; '.join(alone)}")
+    report = Report(data={"compared": [], "alone": alone})
+    for each in found:
+        report.lines.append(
+            f"{each.name}: {each.first_ms:.3g} ms and {each.second_ms:.3g} ms, ratio {each.ratio:.3f} "
+            f"({each.low:.3f} to {each.high:.3f}): {each.verdict}"
+        )
+        report.data["compared"].append({**asdict(each), "ratio": each.ratio, "verdict": each.verdict})
+    report.lines += [f"{name}: in one of the files only" for name in alone]
+    return report
+
+
 def _report(args: argparse.Namespace) -> Report:
-    text = reports.render(args.format, [r for path in args.results for r in records.read(path)])
+    text = reports.render(args.format, [r for path in args.results for r in records.read(path)], args.baseline)
     if args.output:
         write_atomically(args.output, (text + "\n").encode())
         return Report([str(args.output)], {"output": str(args.output)})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 
 from profiling import records, reports
@@ -100,3 +101,79 @@ def test_bad_requests(arguments, code, message, results, make_bundle, photograph
 def test_unknown_format_is_a_name_error():
     with pytest.raises(UnknownName):
         reports.render("latx", [])
+
+
+def test_markdown_says_what_was_measured(results, capsys):
+    assert main(["report", str(results), "--format", "markdown"]) == 0
+    head, _, first, second, *_ = capsys.readouterr().out.splitlines()
+    record = records.read(results)[0]
+    cells = dict(zip(*([cell.strip() for cell in line.strip("|").split("|")] for line in (head, first)), strict=True))
+    assert cells["model"] == "ours_n0" and cells["bundle"] == "onnx fp32" and "tflite fp32" in second
+    assert float(cells["latency ms"]) == pytest.approx(record.stages["total"]["p50"], rel=0.01)
+    assert cells["encoder bits"] == "1,054,720" and cells["top-1 %"] == ""
+
+
+def test_csv_holds_the_numbers_unrounded(results, tmp_path):
+    import csv
+
+    assert main(["report", str(results), "--format", "csv", "-o", str(tmp_path / "table.csv")]) == 0
+    with (tmp_path / "table.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row, record in zip(rows, records.read(results), strict=True):
+        assert float(row["total p50 ms"]) == record.stages["total"]["p50"]
+        assert float(row["payload mean B"]) == record.payload_bytes["mean"] and int(row["threads"]) == 1
+        assert row["top-1 %"] == "" and row["weights"] == record.weights
+
+
+def test_json_is_one_curve_for_all_rates(results, capsys):
+    first, second = records.read(results)
+    low = dataclasses.replace(first, bpp=first.bpp / 2, weights="a lower rate")
+    (curve, other) = json.loads(reports.render("json", [first, second, low]))
+    assert curve["name"] == "ours_n0-onnx-fp32" and other["name"] == "ours_n0-tflite-fp32"
+    assert curve["results"]["bpp"] == [low.bpp, first.bpp] and curve["results"]["weights"][0] == "a lower rate"
+    assert curve["results"]["encoding_time"][0] == pytest.approx(first.stages["total"]["p50"] / 1000)
+    task = {"top1": 70.5, "top5": 90.0, "n": 10}
+    (curve,) = json.loads(reports.render("json", [dataclasses.replace(first, task=task)]))
+    assert curve["results"]["top1"] == [70.5]
+
+
+def test_latex_escapes_what_tex_would_read(results):
+    text = reports.render("latex", records.read(results))
+    assert r"ours\_n0 & onnx fp32" in text and r"\toprule" in text and "top-1" not in text
+    columns = text.split("{tabular}{")[1].split("}")[0]
+    body = [line for line in text.splitlines() if line.endswith(r"\\") and "&" in line]
+    assert all(line.count("&") == len(columns) - 1 for line in body) and set(columns) == {"l", "r"}
+    import re
+
+    assert not re.search(r"(?<!\\)[_%#]", text.partition("\n")[2])
+
+
+def test_a_difference_is_shown_only_where_there_is_one(results, tmp_path, capsys):
+    first, second = records.read(results)
+    rng = np.random.default_rng(0)
+
+    def with_samples(record: Record, mean: float) -> Record:
+        return dataclasses.replace(record, samples={"total": rng.normal(mean, 0.1, 80).tolist()})
+
+    records.write(tmp_path / "a.jsonl", [with_samples(first, 5.0), with_samples(second, 5.0)])
+    records.write(tmp_path / "b.jsonl", [with_samples(first, 5.02), with_samples(second, 2.5)])
+    assert main(["compare", str(tmp_path / "a.jsonl"), str(tmp_path / "b.jsonl"), "--json"]) == 0
+    same, faster = json.loads(capsys.readouterr().out)["compared"]
+    assert same["verdict"] == "no difference shown" and same["low"] < 1 < same["high"]
+    assert faster["verdict"].startswith("the second is 2.0") and faster["verdict"].endswith("times as fast")
+    assert faster["low"] < faster["ratio"] < faster["high"] < 0.6
+    records.write(tmp_path / "c.jsonl", [with_samples(first, 5.0)])
+    assert main(["compare", str(tmp_path / "c.jsonl"), str(tmp_path / "b.jsonl")]) == 0
+    assert "tflite fp32 224x224, 1 thread: in one of the files only" in capsys.readouterr().out
+    records.write(tmp_path / "d.jsonl", [dataclasses.replace(first, model="another")])
+    assert main(["compare", str(tmp_path / "a.jsonl"), str(tmp_path / "d.jsonl")]) == 2
+    assert "no bundle in common" in capsys.readouterr().err
+
+
+def test_the_papers_rows_are_marked_as_the_papers(results, capsys):
+    assert main(["report", str(results), "--format", "pcs", "--baseline", "paper"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2] == "| ours_n0 | 3.95 ms | PCS 2022 |" and lines[3].endswith("| onnx fp32 |")
+    assert "i7-10700K, 8 threads" in lines[-1] and not any("6.70" in line for line in lines)
+    assert main(["report", str(results), "--format", "csv", "--baseline", "paper"]) == 2
+    assert "--format pcs has --baseline paper" in capsys.readouterr().err

@@ -6,14 +6,17 @@ import importlib
 from collections.abc import Sequence
 
 from profiling.records import Record
-from runtime.errors import UnknownName
+from runtime.errors import UnknownName, UsageError
 
-FORMATS = {"pcs": "profiling.reports.pcs"}
+FORMATS = {name: f"profiling.reports.{name}" for name in ("pcs", "markdown", "latex", "csv", "json")}
 
 
-def render(name: str, records: Sequence[Record]) -> str:
-    """The named format's text."""
+def render(name: str, records: Sequence[Record], baseline: str | None = None) -> str:
+    """The named format's text; ``baseline`` "paper" adds what was published, in formats that have room for it."""
     if name not in FORMATS:
         raise UnknownName("report format", name, FORMATS)
-    text: str = importlib.import_module(FORMATS[name]).render(records)
+    module = importlib.import_module(FORMATS[name])
+    if baseline and not hasattr(module, f"with_{baseline}"):
+        raise UsageError(f"format {name} has no baseline {baseline!r}; --format pcs has --baseline paper")
+    text: str = getattr(module, f"with_{baseline}" if baseline else "render")(records)
     return text

@@ -1,0 +1,38 @@
+"""The schema in which CompressAI publishes results: one object a curve, parallel lists inside.
+
+A curve is one model on one target in one precision on one device; its points are its weights, by rising rate.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from profiling.records import Record
+
+
+def render(records: Sequence[Record]) -> str:
+    """A list of curves."""
+    curves: dict[tuple[Any, ...], list[Record]] = {}
+    for record in records:
+        key = (record.model, record.target, record.precision, record.threads, record.device["name"])
+        curves.setdefault(key, []).append(record)
+    return json.dumps([_curve(sorted(each, key=lambda record: record.bpp)) for each in curves.values()], indent=1)
+
+
+def _curve(records: Sequence[Record]) -> dict[str, Any]:
+    first = records[0]
+    results: dict[str, list[Any]] = {
+        "bpp": [record.bpp for record in records],
+        "encoding_time": [record.stages["total"]["p50"] / 1e3 for record in records],
+        "weights": [record.weights for record in records],
+    }
+    if all(record.task for record in records):
+        for name in ("top1", "top5"):
+            results[name] = [(record.task or {})[name] for record in records]
+    return {
+        "name": f"{first.model}-{first.target}-{first.precision}",
+        "description": f"encoder on {first.device['name']} ({first.device['cpu']}), {first.engine}; seconds, median",
+        "results": results,
+    }
