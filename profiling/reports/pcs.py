@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from profiling.records import Record
 
-
 #: Published for the same picture size, with the original's own code: model -> milliseconds.
 PAPER = {"ours_n0": 3.95, "ours_n4": 6.70, "ours_n8": 10.2}
 _PAPERS_DEVICE = "Rows marked PCS 2022 are the paper's own: PyTorch on an Intel Core i7-10700K, 8 threads."
