@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from encoders import settle
+from encoders.costs import count_macs
 from encoders.fixed_point import fixed_point
 from encoders.model import Output, SplitModel
 from encoders.prior import Prior, medians, tables
@@ -70,6 +71,13 @@ class HyperModel(SplitModel):
     def shipped(self) -> nn.Module:
         """See :class:`SplitModel`: a sender computes the hyper-synthesis, too."""
         return nn.ModuleList([self.coder.g_a, self.coder.h_a, self.coder.h_s])
+
+    def macs(self, size: int) -> int:
+        """See :class:`SplitModel`."""
+        picture = torch.zeros(1, 3, size, size)
+        with torch.no_grad():
+            _, hyper = self.encoder(picture)
+        return super().macs(size) + count_macs(self.coder.h_s, hyper)
 
     @property
     def outputs(self) -> tuple[Output, ...]:

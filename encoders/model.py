@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from encoders import prior, settle
+from encoders.costs import count_macs
 from encoders.prior import Prior
 from runtime.payload import Grid
 from runtime.tables import Tables
@@ -78,6 +79,10 @@ class SplitModel(nn.Module):
     def shipped(self) -> nn.Module:
         """What a sender must have, which is what parameters and bits are counted over."""
         return self.encoder
+
+    def macs(self, size: int) -> int:
+        """Multiply-accumulates of what is shipped, for a picture of this side."""
+        return count_macs(self.encoder, torch.zeros(1, 3, size, size))
 
     @property
     def last(self) -> Sequence[nn.Conv2d]:

@@ -112,6 +112,7 @@ class Job:
             codec_parameters=self._codec_parameters(),
             parameters=sum(p.numel() for p in shipped.parameters()),
             bits=_bits(shipped, self.target.stored_bits.get(request.precision, 8)),
+            macs=self.loaded.model.macs(self.size) if request.side == "encoder" else None,
             weights=self.loaded.weights,
             checkpoint_sha256=self.loaded.checkpoint_sha256,
             calibration=None,

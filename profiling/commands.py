@@ -74,6 +74,7 @@ def _run(args: argparse.Namespace) -> Report:
         f"{r.payload_bytes['mean']:.0f} payload bytes, {r.bpp:.3f} bpp"
         for r in made
     ]
+    lines += [f"  {r.model} {r.target} {r.precision}: {doubt}" for r in made for doubt in r.doubts]
     return Report([*lines, f"{args.output}: {len(made)} record{'s' * (len(made) != 1)}"], {"records": len(made)})
 
 

@@ -23,6 +23,7 @@ class Meter:
     """An opened encoder whose encodes are timed, stage by stage."""
 
     def __init__(self, bundle: Path, threads: int | None, engine: str | None) -> None:
+        self._before = device.state()
         begin = perf_counter()
         self.encoder = Encoder.open(bundle, engine=engine, threads=threads)
         self._load_ms = 1e3 * (perf_counter() - begin)
@@ -68,7 +69,8 @@ class Meter:
             engine=chosen.version or chosen.name,
             coder=self.encoder.coder,
             threads=self._threads,
-            device=device.facts(device_name),
+            device=device.facts(device_name) | {"before": self._before, "after": device.state()},
+            doubts=device.doubts(self._before, samples["total"]),
             warmup=self._warmup,
             runs=len(times),
             stages={stage: _summary(values) for stage, values in samples.items()},
@@ -77,6 +79,7 @@ class Meter:
             peak_rss_mb=device.peak_rss_mb(),
             encoder_parameters=manifest.parameters,
             encoder_bits=manifest.bits,
+            macs=manifest.macs,
             payload_bytes=_summary([n - HEADER_BYTES for n in sent]),
             wire_bytes=_summary(sent),
             bpp=8 * statistics.fmean(n - HEADER_BYTES for n in sent) / manifest.size**2,

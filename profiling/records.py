@@ -29,6 +29,8 @@ class Record:
     coder: str
     threads: int | None
     device: dict[str, Any]
+    doubts: list[str]
+    """Why these figures may not be the machine's best."""
     warmup: int
     runs: int
     stages: dict[str, dict[str, float]]
@@ -38,6 +40,8 @@ class Record:
     peak_rss_mb: float
     encoder_parameters: int
     encoder_bits: int
+    macs: int | None
+    """Multiply-accumulates of the encoder for one picture."""
     payload_bytes: dict[str, float]
     wire_bytes: dict[str, float]
     bpp: float

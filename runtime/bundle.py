@@ -64,6 +64,8 @@ class Manifest:
     """Learnable numbers of the exported network."""
     bits: int
     """The same in bits, as SC2 counts them, at the precision that ships."""
+    macs: int | None
+    """Multiply-accumulates for one picture of this size, of an encoder."""
     weights: str
     """Where the weights come from, in words."""
     checkpoint_sha256: str | None

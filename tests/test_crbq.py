@@ -15,11 +15,11 @@ from calibration import Selection
 from calibration.bundles import refit_bundle
 from encoders import MODELS, spec
 from encoders.checkpoint import CheckpointError, load
+from encoders.costs import count_macs
 from encoders.seeded import seeded
 from export import Request, export
 from runtime import Decoder, Encoder, Receiver
 from runtime.preprocess import to_pixels
-from tests.counting import count_macs
 
 #: Channels -> parameters, MACs and bits of the encoder, parameters and MACs of the decoder: release 0.0.3.
 RELEASED = {

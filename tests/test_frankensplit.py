@@ -11,6 +11,7 @@ from timm.models.swin_transformer import PatchMerging, SwinTransformerBlock
 
 from encoders import spec
 from encoders.checkpoint import CheckpointError, fill
+from encoders.costs import count_macs
 from encoders.loading import load
 from encoders.model import SplitModel
 from encoders.seeded import pictures, seeded
@@ -19,7 +20,6 @@ from encoders.systems.swin import PatchMerge, SwinBlock
 from export import Request, export
 from runtime import Decoder, Encoder, Receiver
 from runtime.errors import UsageError
-from tests.counting import count_macs
 
 MODELS = ("frankensplit_swin", "frankensplit_cnn")
 SYNTHESIS = "compression_module.g_s."

@@ -28,7 +28,7 @@ def results(make_bundle, photographs, tmp_path_factory):
 def test_record_holds_what_was_measured(results):
     first, second = records.read(results)
     assert (first.target, second.target) == ("onnx", "tflite") and first.engine.startswith("onnxruntime ")
-    assert (first.encoder_parameters, first.encoder_bits) == (32_960, 1_054_720)
+    assert (first.encoder_parameters, first.encoder_bits, first.macs) == (32_960, 1_054_720, 25_690_112)
     assert first.runs == len(first.samples["total"]) == 12 and first.warmup >= 8
     for stage in ("preprocess", "network", "code", "container", "total"):
         summary = first.stages[stage]
@@ -46,9 +46,10 @@ def test_pcs_table(results, capsys):
     assert lines[:2] == ["| model | Latency | Link |", "|---|---|---|"]
     latency = records.read(results)[0].stages["total"]["p50"]
     assert lines[2] == f"| ours_n0 | {latency:#.3g} ms | onnx fp32 |" and lines[3].endswith("| tflite fp32 |")
-    assert lines[-1].startswith("Latency: encode one 224x224 RGB picture in memory, including entropy coding")
-    assert "bench (" in lines[-1] and "1 thread" in lines[-1] and "not trained" in lines[-1]
-    assert len(lines) == 6, "one line about the device, however many rows share it"
+    assert lines[5].startswith("Latency: encode one 224x224 RGB picture in memory, including entropy coding")
+    assert "bench (" in lines[5] and "1 thread" in lines[5] and "not trained" in lines[5]
+    doubts = sum(len(record.doubts) for record in records.read(results))
+    assert len(lines) == 6 + doubts, "one line about the device, however many rows share it"
 
 
 def test_report_to_a_file_and_as_json(results, tmp_path, capsys):
@@ -177,3 +178,33 @@ def test_the_papers_rows_are_marked_as_the_papers(results, capsys):
     assert "i7-10700K, 8 threads" in lines[-1] and not any("6.70" in line for line in lines)
     assert main(["report", str(results), "--format", "csv", "--baseline", "paper"]) == 2
     assert "--format pcs has --baseline paper" in capsys.readouterr().err
+
+
+def test_what_happened_meanwhile_is_told_not_guessed(results, monkeypatch, tmp_path):
+    from profiling import device
+
+    record = records.read(results)[0]
+    assert record.device["ram_mb"] > 100 and set(record.device["before"]) == {"celsius", "megahertz", "load"}
+    monkeypatch.setattr(device, "_SYSTEM", tmp_path)
+    assert device.facts("x")["governor"] is None and device.state()["celsius"] is None
+    for zone, degrees in (("thermal_zone0", "41500\n"), ("thermal_zone1", "67250\n"), ("thermal_zone2", "broken")):
+        (tmp_path / "class/thermal" / zone).mkdir(parents=True)
+        (tmp_path / "class/thermal" / zone / "temp").write_text(degrees)
+    (tmp_path / "devices/system/cpu/cpu0/cpufreq").mkdir(parents=True)
+    (tmp_path / "devices/system/cpu/cpu0/cpufreq/scaling_governor").write_text("ondemand\n")
+    (tmp_path / "devices/system/cpu/cpu0/cpufreq/scaling_cur_freq").write_text("1800000\n")
+    assert device.facts("x")["governor"] == "ondemand"
+    assert device.state()["celsius"] == 67.25 and device.state()["megahertz"] == 1800
+
+
+def test_doubtful_runs_say_so(monkeypatch, results):
+    from profiling import device
+
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    quiet, busy = {"celsius": None, "megahertz": None, "load": 0.3}, {"celsius": 50.0, "megahertz": None, "load": 5.0}
+    assert device.doubts(quiet, [5.0] * 40) == []
+    assert "load 5 on 4 cores" in device.doubts(busy, [5.0] * 40)[0]
+    (slow,) = device.doubts(quiet, [5.0] * 20 + [6.5] * 20)
+    assert "5.00 ms at first" in slow or "5 ms at first" in slow
+    told = dataclasses.replace(records.read(results)[0], doubts=[slow])
+    assert slow in reports.render("pcs", [told]) and slow in reports.render("markdown", [told])

@@ -11,11 +11,11 @@ from torch import nn
 from torchvision.models.segmentation import deeplabv3_resnet50
 
 from encoders import spec
+from encoders.costs import count_macs
 from encoders.registry import MODELS
 from encoders.systems.spic import SPICModel, Unit
 from encoders.systems.spic_rows import ROWS, Row
 from runtime.errors import UsageError
-from tests.counting import count_macs
 
 #: Of each row: latent, side of the map behind the unit, parameters and MACs of its encoder, Huffman bits per symbol.
 PUBLISHED: dict[str, tuple[tuple[str, int, int, int, float], ...]] = {

@@ -83,6 +83,7 @@ ALL = (
     Column("bpp", lambda r: r.bpp),
     Column("encoder parameters", lambda r: r.encoder_parameters),
     Column("encoder bits", lambda r: r.encoder_bits),
+    Column("MACs", lambda r: r.macs),
     Column("picture", lambda r: r.picture_size),
     Column("pictures", lambda r: r.pictures),
     Column("top-1 %", _task("top1")),

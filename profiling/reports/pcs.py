@@ -34,7 +34,10 @@ def _table(records: Sequence[Record], before: Sequence[str], also: Sequence[str]
 
 def notes(records: Sequence[Record]) -> list[str]:
     """What was measured, and where: one line for all records that share it."""
-    return list(dict.fromkeys(map(_note, records)))
+    doubts = [
+        f"{record.model} {record.target} {record.precision}: {doubt}." for record in records for doubt in record.doubts
+    ]
+    return list(dict.fromkeys([*map(_note, records), *doubts]))
 
 
 def _note(record: Record) -> str:

@@ -1,11 +1,10 @@
-"""Multiplications that a network really does, counted while it runs, to hold the registry's figures against."""
+"""Multiplications that a network really does, counted while it runs."""
 
 from __future__ import annotations
 
 from math import prod
 
 import torch
-from compressai.layers import GDN
 from torch import nn
 
 
@@ -15,6 +14,8 @@ def count_macs(module: nn.Module, *inputs: torch.Tensor) -> int:
 
     Normalisations, activations and products inside attention are left out. Inputs are batches of one.
     """
+    from compressai.layers import GDN  # heavy, and not silent: whoever has such a layer has imported it before
+
     seen = 0
 
     def count(layer: nn.Module, given: tuple[torch.Tensor, ...], made: torch.Tensor) -> None:
