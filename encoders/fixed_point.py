@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from encoders.registry import Window
+from runtime.errors import UsageError
 from runtime.hyper import FRACTION, LARGEST, SLOPE_FRACTION, Hyper, Layer
 from runtime.tables import WIDEST, integer_weights
 
@@ -41,7 +42,7 @@ def fixed_point(
         if isinstance(child, (nn.Conv2d, nn.ConvTranspose2d)):
             layers.append(_layer(child, after))
         elif not isinstance(child, (nn.ReLU, nn.LeakyReLU)):
-            raise NotImplementedError(f"a hyper-synthesis with {type(child).__name__} has no integer form here")
+            raise UsageError(f"a hyper-synthesis with {type(child).__name__} has no integer form: use (leaky) ReLU")
     unit = 1 << (layers[-1].shift + FRACTION)
     rows = [_gaussian(float(scale)) for scale in scales]
     return Hyper(
@@ -61,7 +62,7 @@ def _layer(layer: nn.Conv2d | nn.ConvTranspose2d, after: nn.Module | None) -> La
     if transposed:
         weight = weight.transpose(1, 0, 2, 3)
     if layer.groups != 1 or set(layer.dilation) != {1}:
-        raise NotImplementedError("a hyper-synthesis with groups or dilation has no integer form here")
+        raise UsageError("a hyper-synthesis with groups or dilation has no integer form: use plain convolutions")
     shift = _MOST_BITS
     while True:
         rounded = np.rint(weight * (1 << shift))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -52,9 +53,9 @@ class HyperModel(SplitModel):
     hyper_windows: Sequence[Window]
 
     @property
+    @abstractmethod
     def coder(self) -> Any:
         """The module that owns the transforms."""
-        raise NotImplementedError
 
     @property
     def encoder(self) -> HyperAnalysis:

@@ -14,6 +14,7 @@ from torch import nn
 from encoders import prior, settle
 from encoders.costs import count_macs
 from encoders.prior import Prior
+from runtime.errors import UsageError
 from runtime.payload import Grid
 from runtime.tables import Tables
 
@@ -56,7 +57,7 @@ class SplitModel(nn.Module):
     @property
     def prior(self) -> Prior:
         """Distribution of each latent channel, where the model has a factorized prior."""
-        raise NotImplementedError(f"{type(self).__name__} has no factorized prior")
+        raise UsageError(f"{type(self).__name__} has no factorized prior; its file must say what to do without one")
 
     @abstractmethod
     def receive(self, latent: torch.Tensor) -> torch.Tensor:
@@ -89,7 +90,10 @@ class SplitModel(nn.Module):
         """Convolutions whose sum is the latent."""
         layers = self.encoder
         if not isinstance(layers, nn.Sequential) or not isinstance(layers[-1], nn.Conv2d):
-            raise NotImplementedError(f"{type(self).__name__} does not say which convolutions its latent comes from")
+            raise UsageError(
+                f"{type(self).__name__} does not say which convolutions its latent comes from, which seeded weights "
+                "depend on: give it a property `last`, or give a checkpoint"
+            )
         return [layers[-1]]
 
     def side_channel(self, size: int) -> int:

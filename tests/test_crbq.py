@@ -51,6 +51,20 @@ def counts(module: torch.nn.Module, given: torch.Tensor) -> tuple[int, int, int]
     return sum(p.numel() for p in module.parameters()), count_macs(module, given), bits
 
 
+def test_what_a_model_does_not_say_is_asked_for():
+    """A model without a prior, or without an ending that tells where its latent comes from."""
+    from encoders.model import SplitModel
+    from runtime.errors import UsageError
+
+    class Silent(SplitModel):
+        encoder = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU())
+
+    with pytest.raises(UsageError, match="no factorized prior"):
+        _ = spec(CHEAP).build().prior
+    with pytest.raises(UsageError, match="property `last`"):
+        _ = Silent().last
+
+
 def test_all_are_registered():
     names = [f"crbq_resnet50_c{channels}" for channels in RELEASED] + [f"crbq_now_{name}_c12" for name in NOW]
     assert sorted(names) == sorted(name for name in MODELS if name.startswith("crbq"))

@@ -19,7 +19,7 @@ from encoders.loading import load
 from runtime import codecs
 from runtime.codecs import Message
 from runtime.coder import CODERS
-from runtime.errors import PayloadError, SymbolError, TablesError
+from runtime.errors import PayloadError, SymbolError, TablesError, UsageError
 from runtime.hyper import LARGEST, Hyper, Layer, shifted
 from runtime.tables import Tables
 from tests.conftest import ROOT
@@ -148,6 +148,19 @@ def test_integers_follow_the_network(means):
     if means:
         assert np.abs(offsets - real[6:]).max() < 1e-3
         assert np.array_equal(offsets * 65536, np.rint(offsets * 65536))
+
+
+@pytest.mark.parametrize(
+    ("layers", "hint"),
+    [
+        ([nn.Conv2d(8, 8, 3), nn.GELU(), nn.Conv2d(8, 6, 3)], "GELU"),
+        ([nn.Conv2d(8, 8, 3, groups=2), nn.ReLU(), nn.Conv2d(8, 6, 3)], "groups"),
+        ([nn.Conv2d(8, 8, 3, dilation=2), nn.ReLU(), nn.Conv2d(8, 6, 3)], "dilation"),
+    ],
+)
+def test_what_has_no_integer_form_is_told(layers, hint):
+    with pytest.raises(UsageError, match=hint):
+        fixed_point(nn.Sequential(*layers), np.zeros(8, np.float32), SCALES, means=False, windows=((3, 1, 1),))
 
 
 def test_stored_and_read_again(tables):
