@@ -27,6 +27,7 @@ demo-commands:
 	$(PY) -m runtime encode bundles/ours_n4-tflite-fp32 $(PHOTO) -o $(DEMO) --compare
 	$(PY) -m runtime decode bundles/ours_n4-tflite-fp32 $(DEMO)/flower.spl -o $(DEMO)
 	$(PY) -m runtime predict bundles/ours_n4-onnx-fp32-receiver $(DEMO)/flower.spl --top 3
+	@rm -f $(DEMO)/results.jsonl
 	$(PY) -m profiling run bundles/ours_n4-tflite-fp32 --images $(PHOTO) --threads 1 -o $(DEMO)/results.jsonl
 	@echo
 	@$(PY) -m profiling report $(DEMO)/results.jsonl --format pcs

@@ -3,7 +3,8 @@
     python -m benchmarks.encode [--models ours_n0 ours_n4] [--threads 1 2] [--precisions fp32 int8] [--rounds 15]
                                 [--calibration DATA] [--checkpoint FILE]
 
-The original path is what the paper's code does: ToTensor and Normalize, the eager encoder, CompressAI's compress.
+The original path is what the paper's code does: ToTensor and Normalize, the eager encoder, CompressAI's compress, a
+pickle.
 """
 
 from __future__ import annotations
@@ -29,25 +30,11 @@ def _picture() -> np.ndarray:
 
 
 def _original(model: str, checkpoint: str | None, threads: int) -> tuple[Callable[[], object], dict[str, Any]]:
-    import torch
-    from torchvision import transforms
+    from encoders.original import want
 
-    from encoders.loading import load
-
-    torch.set_num_threads(threads)
-    loaded = load(model, file=Path(checkpoint) if checkpoint else None)
-    encoder, prior = loaded.model.encoder, loaded.model.prior
-    prior.update(force=True)
-    to_tensor = transforms.Compose(
-        [transforms.ToTensor(), transforms.Normalize(mean=loaded.spec.mean, std=loaded.spec.std)]
-    )
+    encoding = want(model, threads, "", Path(checkpoint) if checkpoint else None).opening()
     pixels = _picture()
-
-    @torch.no_grad()
-    def encode() -> bytes:
-        return prior.compress(encoder(to_tensor(pixels).unsqueeze(0)))[0]
-
-    return encode, {"payload_bytes": len(encode())}
+    return lambda: encoding.encode(pixels), {"payload_bytes": encoding.count(encoding.encode(pixels)[0]).payload}
 
 
 def _ours(bundle: str, threads: int, coder: str | None) -> tuple[Callable[[], object], dict[str, Any]]:

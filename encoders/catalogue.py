@@ -28,6 +28,7 @@ for _blocks, _summary, _weights, _parameters, _macs in (
                 parameters=_parameters,
                 bits=32 * _parameters,
                 macs=_macs,
+                legacy="pcs",
                 tails=("small", "resnet50"),
                 options={"blocks": _blocks, "frozen_tail": int(bool(_suffix))},
                 weights=() if _suffix else _weights,
@@ -71,6 +72,7 @@ def _bottleneck(name: str, system: str, summary: str, backbone: str) -> None:
             parameters=size.parameters,
             bits=32 * (size.parameters + 8),
             macs=size.macs,
+            legacy={"PCS 2022": "pcs", "SC2 benchmark": "sc2"}[system],
             options={"backbone": backbone, "widths": size.widths},
         )
     )
@@ -107,6 +109,7 @@ def _hyper_bottleneck(kind: str, backbone: str) -> None:
             module="encoders.systems.sc2_hyper",
             summary=f"the same with a hyperprior that gives {'means and scales' if means else 'scales'}",
             codec="hyperprior",
+            legacy="sc2 hyperprior",
             parameters=size.parameters + parameters,
             bits=32 * (size.parameters + parameters + 8),
             macs=size.macs + macs,
@@ -188,6 +191,7 @@ for _analysis, _summary, _stride, _windows, _parameters, _buffers, _macs in (
             parameters=_parameters,
             bits=32 * (_parameters + _buffers),
             macs=_macs,
+            legacy="frankensplit",
             options={"analysis": _analysis},
         )
     )
@@ -210,6 +214,7 @@ for _channels in (1, 2, 3, 6, 9, 12):
             bits=5_077_248 + 8192 * _channels,
             macs=619_839_488 + 921_600 * _channels,
             codec="affine",
+            legacy="sc2 quantised",
             options={"layout": "released", "backbone": "resnet50"},
         )
     )
@@ -231,6 +236,7 @@ def _plain_bottleneck(
             bits=costs[1],
             macs=costs[2],
             codec="affine",
+            legacy="sc2 quantised",
             options={"layout": layout, "backbone": backbone},
             **usual | more,
         )

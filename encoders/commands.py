@@ -134,8 +134,7 @@ def _evaluate(args: argparse.Namespace) -> Report:
     if received.task != "classification":
         raise UsageError(f"{received.model} does not classify pictures: there is no accuracy to evaluate")
     journal = args.output.with_name(f"{args.output.name}.{args.bundle.resolve().name}.partial")
-    if args.output.exists():
-        records.read(args.output)  # a file that is something else is told before the work
+    records.check_output(args.output)  # a file that is something else is told before the work
     record, broken = evaluate(
         args.bundle, args.receiver, args.data, journal, threads=args.threads, device_name=args.device_name,
         watch=lambda items: cli.progress(items, "evaluating"),

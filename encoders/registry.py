@@ -54,6 +54,9 @@ class ModelSpec:
     codec: str = "factorized"
     task: str = "classification"
     """What its receiver does: ``classification``, ``segmentation`` or ``picture``."""
+    legacy: str | None = None
+    """Form in which the original sends payloads, or measures them, where that is not the bare bytes: see
+    :mod:`profiling.legacy`."""
     options: Mapping[str, Any] = field(default_factory=dict)
     weights: tuple[str, ...] = ()
     """Names of the trained weights that ship in encoders/weights, the default first."""

@@ -112,6 +112,7 @@ class Job:
             codec_parameters=self._codec_parameters(),
             parameters=sum(p.numel() for p in shipped.parameters()),
             bits=_bits(shipped, self.target.stored_bits.get(request.precision, 8)),
+            bits_fp32=_bits(shipped, 32),
             macs=self.loaded.model.macs(self.size) if request.side == "encoder" else None,
             weights=self.loaded.weights,
             checkpoint_sha256=self.loaded.checkpoint_sha256,
@@ -119,6 +120,7 @@ class Job:
             parity={},
             tools={name: version(name) for name in ("splitport", "torch", "compressai", *self.target.packages)},
             task=spec.task,
+            legacy=spec.legacy,
             class_names=self.loaded.model.class_names if request.side == "receiver" else (),
         )
 

@@ -52,10 +52,11 @@ def compare(first: Sequence[Record], second: Sequence[Record]) -> tuple[list[Com
 
 def _grouped(records: Sequence[Record]) -> dict[str, npt.NDArray[np.float64]]:
     found: dict[str, list[float]] = {}
-    for record in records:
+    # An evaluation encodes between decoding and classifying: its times are for want of better ones.
+    for record in [record for record in records if record.task is None] or records:
         count = record.threads
         threads = "" if count is None else f", {count} thread{'s' * (count != 1)}"
-        name = f"{record.model} {record.target} {record.precision} {record.picture_size}x{record.picture_size}{threads}"
+        name = f"{record.model} {record.subject.artifact} {record.picture_size}x{record.picture_size}{threads}"
         found.setdefault(name, []).extend(record.samples["total"])
     return {name: np.array(samples) for name, samples in found.items()}
 

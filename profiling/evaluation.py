@@ -12,6 +12,7 @@ import os
 import statistics
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -19,10 +20,10 @@ import numpy as np
 
 from profiling.measure import Meter
 from profiling.records import Record
+from profiling.subjects import BundleEncoding
 from runtime.bundle import MANIFEST
 from runtime.errors import PictureError, UsageError
 from runtime.pictures import Labelled, labelled
-from runtime.preprocess import to_pixels
 from runtime.receiver import Receiver
 
 Item = tuple[Path, int]
@@ -53,12 +54,13 @@ def evaluate(
     watch: Callable[[Iterable[Item]], Iterable[Item]] = iter,
 ) -> tuple[Record, list[Outcome]]:
     """A record with the task's accuracy in it, and the pictures that could not be read."""
-    meter = Meter(bundle, threads, None)
+    meter = Meter(partial(BundleEncoding, bundle, threads))
     receiver = Receiver.open(receiver_bundle, tables=[bundle], threads=threads)
     pictures = labelled(folder).named_as(receiver.bundle.manifest.class_names)
     digest = _digest(pictures, folder)
-    size = meter.encoder.bundle.manifest.size
+    size = meter.encoding.size
     with _Journal(journal, [_sha256(bundle), _sha256(receiver_bundle), digest]) as done:
+        meter.recall(outcome.ms for outcome in done.outcomes.values() if outcome.ms)
         rest = [item for item in pictures.items if _name(item[0], folder) not in done.outcomes]
         meter.warm_up([np.zeros((size, size, 3), np.uint8)])
         for file, label in watch(rest):
@@ -67,27 +69,34 @@ def evaluate(
     good = [outcome for outcome in outcomes if outcome.broken is None]
     if not good:
         raise UsageError(f"{folder}: none of {len(outcomes)} pictures could be read; the first: {outcomes[0].broken}")
+    sent = [meter.encoding.count(bytes(outcome.wire_bytes)) for outcome in good]  # their number is what counts
+    payload, wire, legacy = (_mean(each) for each in zip(*sent, strict=True))
     task = {
         "top1": _share(good, 1), "top5": _share(good, 5), "n": len(good), "broken": len(outcomes) - len(good),
         "data": folder.resolve().name, "data_sha256": digest, "receiver": receiver.bundle.manifest.target,
-        "receiver_weights": receiver.bundle.manifest.weights,
+        "receiver_weights": receiver.bundle.manifest.weights, "bpp": 8 * (payload or 0) / size**2,
+        "payload": payload, "wire": wire, "legacy": legacy,
     }  # fmt: skip
     bpp = statistics.fmean(outcome.estimated_bits for outcome in good) / size**2
-    times, wire = [outcome.ms or {} for outcome in good], [outcome.wire_bytes for outcome in good]
-    record = meter.record(times, wire, device_name, task=task, estimated_bpp=bpp)
+    record = meter.record(sent, device_name, task=task, estimated_bpp=bpp)
     journal.unlink()
     return record, [outcome for outcome in outcomes if outcome.broken is not None]
 
 
 def _one(meter: Meter, receiver: Receiver, file: Path, label: int, name: str) -> Outcome:
     try:
-        pixels = to_pixels(file, meter.encoder.bundle.manifest.size)
+        pixels = meter.decode(file)
     except PictureError as why:
         return Outcome(name, broken=str(why))
-    payload, ms = meter.encode(pixels)
+    payload = meter.encode(pixels)
     logits = receiver.logits(payload)
     bits = receiver.charge(payload)
-    return Outcome(name, None, int((logits > logits[label]).sum()), len(payload), round(bits, 2), ms)
+    return Outcome(name, None, int((logits > logits[label]).sum()), len(payload), round(bits, 2), meter.last)
+
+
+def _mean(values: tuple[int | None, ...]) -> float | None:
+    known = [value for value in values if value is not None]
+    return statistics.fmean(known) if known else None
 
 
 def _share(outcomes: list[Outcome], best: int) -> float:

@@ -64,6 +64,8 @@ class Manifest:
     """Learnable numbers of the exported network."""
     bits: int
     """The same in bits, as SC2 counts them, at the precision that ships."""
+    bits_fp32: int
+    """The same before it was exported: the checkpoint's parameters and buffers."""
     macs: int | None
     """Multiply-accumulates for one picture of this size, of an encoder."""
     weights: str
@@ -76,6 +78,8 @@ class Manifest:
     class_names: tuple[str, ...] = ()
     task: str = "classification"
     """What a receiver's output is: ``classification``, ``segmentation`` or ``picture``."""
+    legacy: str | None = None
+    """Form in which the original sends payloads, or measures them, where that is not the bare bytes."""
     schema: int = SCHEMA
 
     @property

@@ -11,6 +11,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, TypeVar
 
@@ -21,11 +22,13 @@ T = TypeVar("T")
 
 @dataclass
 class Report:
-    """What a command has to say: lines for people, data for ``--json``, failures that did not stop it."""
+    """What a command has to say: lines for people, data for ``--json``, failures that did not stop it, and notes on
+    what a person should know that is no failure."""
 
     lines: list[str] = field(default_factory=list)
     data: dict[str, Any] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 Command = Callable[[argparse.Namespace], Report]
@@ -61,11 +64,11 @@ def run(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> i
     except KeyboardInterrupt:
         print(f"{parser.prog}: interrupted", file=sys.stderr)
         return 1
-    for failure in report.failures:
-        print(f"{parser.prog}: {' '.join(failure.split())}", file=sys.stderr)
+    for said in (*report.notes, *report.failures):
+        print(f"{parser.prog}: {' '.join(said.split())}", file=sys.stderr)
     if args.json:
-        failed = {"failures": report.failures} if report.failures else {}
-        _say(json.dumps({"ok": not report.failures, **report.data, **failed}))
+        more = {name: said for name, said in (("notes", report.notes), ("failures", report.failures)) if said}
+        _say(json.dumps({"ok": not report.failures, **report.data, **more}))
     elif report.lines:
         _say("\n".join(report.lines))
     return 1 if report.failures else 0
@@ -99,8 +102,20 @@ def progress(items: Iterable[T], what: str) -> Iterator[T]:
     sys.stderr.write("\n")
 
 
+@contextmanager
+def bar() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar for work that tells itself what it does and how far it is; nothing where stderr is no terminal."""
+    if not sys.stderr.isatty():
+        yield lambda *_: None
+        return
+    try:
+        yield lambda what, done, total: _bar(done, total, what)
+    finally:
+        sys.stderr.write("\r\x1b[K")
+
+
 def _bar(done: int, total: int, what: str) -> None:
     width = 30
     filled = width * done // total
-    sys.stderr.write(f"\r{what} [{'=' * filled}{' ' * (width - filled)}] {done}/{total}")
+    sys.stderr.write(f"\r\x1b[K{what} [{'=' * filled}{' ' * (width - filled)}] {done}/{total}")
     sys.stderr.flush()

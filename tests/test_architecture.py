@@ -24,7 +24,10 @@ def test_importing_the_runtime_is_quick():
 
 @pytest.mark.parametrize("module", ["runtime", "runtime.commands", "runtime.launcher", "profiling.commands"])
 def test_no_torch_and_no_engine_is_imported(module):
-    heavy = ("torch", "onnxruntime", "openvino", "ai_edge_litert", "executorch", "compressai")
+    heavy = (
+        *("torch", "onnxruntime", "openvino", "ai_edge_litert", "executorch", "compressai"),
+        *("matplotlib", "jinja2", "plumbum", "rich"),
+    )
     loaded = _python(f"import {module}, sys; print([m for m in {heavy} if m in sys.modules])")
     assert loaded.strip() == "[]"
 

@@ -56,7 +56,7 @@ def test_it_counts_what_encode_and_predict_give(pair, folder, tmp_path, capsys):
             top1.append(ranked[0] == name)
             top5.append(name in ranked[:5])
             sizes.append(len(payload))
-    (record,) = records.read(tmp_path / "results.jsonl")
+    (record,) = records.read(tmp_path / "results.jsonl").records
     assert record.task["n"] == 11 and record.task["broken"] == 1 and said["left_out"] == ["watch/3.png"]
     assert record.task["top1"] == pytest.approx(100 * np.mean(top1))
     assert record.task["top5"] == pytest.approx(100 * np.mean(top5)) and record.task["data"] == "val"
@@ -72,7 +72,7 @@ def test_text_names_the_broken_picture_and_the_weights(pair, folder, tmp_path, c
     assert "weights: ours_n0-lmb1.28, shipped" in out and " of 11 pictures" in out
     assert "left out: " in out and "watch/3.png is damaged" in out
     assert run(pair, folder, tmp_path / "results.jsonl") == 0
-    assert len(records.read(tmp_path / "results.jsonl")) == 2, "a record is added, none is lost"
+    assert len(records.read(tmp_path / "results.jsonl").records) == 2, "a record is added, none is lost"
 
 
 def test_it_goes_on_where_it_was(pair, folder, tmp_path):

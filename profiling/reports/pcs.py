@@ -1,50 +1,54 @@
-"""The latency table in the form of the PCS 2022 paper, as Markdown: one row a model, one line about the device."""
+"""The latency table in the form of the PCS 2022 paper, as Markdown: one row a model, one line about the device.
+
+Where records come from several devices, or with several numbers of threads, each has a table and a line of its own.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from profiling.published import DEVICE, LATENCY
+from profiling.records import Failure, Record, Results
+from profiling.reports.columns import link, notes, number
+from profiling.reports.markdown import escaped, row
 
-from profiling.records import Record
-
-#: Published for the same picture size, with the original's own code: model -> milliseconds.
-PAPER = {"ours_n0": 3.95, "ours_n4": 6.70, "ours_n8": 10.2}
-_PAPERS_DEVICE = "Rows marked PCS 2022 are the paper's own: PyTorch on an Intel Core i7-10700K, 8 threads."
+_PAPERS_DEVICE = f"Rows marked PCS 2022 are the paper's own: {DEVICE}."
 
 
-def render(records: Sequence[Record]) -> str:
+def render(results: Results) -> str:
     """Model, Latency, Link; Link names the artifact that was measured."""
-    return _table(records, [], [])
+    return "\n\n".join(_table(part, [], []) for part in _parts(results))
 
 
-def with_paper(records: Sequence[Record]) -> str:
+def with_paper(results: Results) -> str:
     """The same below the rows that the paper has for these models."""
-    known = dict.fromkeys(record.model.removesuffix("_enc") for record in records)
-    rows = [f"| {model} | {PAPER[model]:#.3g} ms | PCS 2022 |" for model in known if model in PAPER]
-    return _table(records, rows, [_PAPERS_DEVICE] if rows else [])
+    known = dict.fromkeys(record.model.removesuffix("_enc") for record in results.records)
+    rows = [row([model, _milliseconds(LATENCY[model]), "PCS 2022"]) for model in known if model in LATENCY]
+    first, *more = _parts(results)
+    also = [_PAPERS_DEVICE] if rows else []
+    return "\n\n".join([_table(first, rows, also), *(_table(part, [], []) for part in more)])
 
 
-def _table(records: Sequence[Record], before: Sequence[str], also: Sequence[str]) -> str:
+def _parts(results: Results) -> list[Results]:
+    """By device and threads."""
+    parts: dict[tuple[str, int | None], Results] = {}
+
+    def part(entry: Record | Failure) -> Results:
+        return parts.setdefault((entry.subject.device, entry.subject.threads), Results([]))
+
+    for record in results.records:
+        part(record).records.append(record)
+    for failure in results.failures:
+        part(failure).failures.append(failure)
+    return list(parts.values()) or [results]
+
+
+def _table(results: Results, before: list[str], also: list[str]) -> str:
     rows = ["| model | Latency | Link |", "|---|---|---|", *before]
-    for record in records:
-        rows.append(
-            f"| {record.model} | {record.stages['total']['p50']:#.3g} ms | {record.target} {record.precision} |"
-        )
-    return "\n".join([*rows, "", *notes(records), *also])
+    for record in results.records:
+        rows.append(row([record.model, _milliseconds(record.stages["total"]["p50"]), link(record, results)]))
+    for failure in results.failures:
+        rows.append(row([failure.subject.model, "not measured", failure.subject.artifact]))
+    return "\n".join([*rows, "", *map(escaped, notes(results)), *also])
 
 
-def notes(records: Sequence[Record]) -> list[str]:
-    """What was measured, and where: one line for all records that share it."""
-    doubts = [
-        f"{record.model} {record.target} {record.precision}: {doubt}." for record in records for doubt in record.doubts
-    ]
-    return list(dict.fromkeys([*map(_note, records), *doubts]))
-
-
-def _note(record: Record) -> str:
-    size = record.picture_size
-    threads = {None: "threads left to the engine", 1: "1 thread"}.get(record.threads, f"{record.threads} threads")
-    untrained = f"; weights {record.weights}" if "not trained" in record.weights else ""
-    return (
-        f"Latency: encode one {size}x{size} RGB picture in memory, including entropy coding; median of {record.runs}; "
-        f"{record.device['name']} ({record.device['cpu']}), {threads}{untrained}."
-    )
+def _milliseconds(value: float) -> str:
+    return f"{number(value, 3)} ms"

@@ -55,6 +55,7 @@ RUN = {
     "docs/sc2.md": 3,
     "docs/frankensplit.md": 1,
     "docs/adding-a-model.md": 4,
+    "docs/latency-report.md": 12,
 }
 
 
@@ -84,7 +85,7 @@ def test_every_command_is_one_we_know(document):
             assert set(words[1:]) <= targets, command
         else:
             assert words[:2] == ["python", "-m"], command
-            assert str(document.relative_to(ROOT)) in RUN, f"{command} in {document.name} is run by no test"
+            assert str(document.relative_to(ROOT)) in RUN, f"{command} is run by no test"
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
