@@ -13,6 +13,7 @@ from runtime import cli
 COMMANDS = {
     "run": "measure bundles on this machine",
     "baseline": "measure the original's own path: PyTorch and CompressAI (needs splitport's export extra)",
+    "fleet": "measure bundles on other machines over SSH",
     "report": "print a table from results, or write a page of them",
     "plot": "draw results: PDF, SVG and PNG",
     "compare": "is the second file faster than the first?",
