@@ -27,7 +27,8 @@ def workplace(server, photographs, tmp_path):
     (tmp_path / "known_hosts").write_text(server.known())
     (tmp_path / "ssh_config").write_text(
         f"Host pi5.local jetson\nHostName 127.0.0.1\nPort {server.port}\nIdentityFile {server.key}\n"
-        f"IdentityAgent none\nIdentitiesOnly yes\nUserKnownHostsFile {tmp_path}/known_hosts\nGlobalKnownHostsFile /dev/null\n"
+        "IdentityAgent none\nIdentitiesOnly yes\nGlobalKnownHostsFile /dev/null\n"
+        f"UserKnownHostsFile {tmp_path}/known_hosts\n"
     )
     here = {
         "[defaults]": f'[defaults]\nssh_config = "ssh_config"\nfolder = "{tmp_path}/board"',
