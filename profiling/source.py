@@ -14,10 +14,12 @@ _ROOT = Path(__file__).resolve().parents[1]
 @cache
 def version() -> str:
     """As installed."""
-    try:
-        return installed("splitport")
-    except PackageNotFoundError:
-        return "not installed"
+    for name in ("splitport", "splitport-runtime"):  # the second is all that a device has
+        try:
+            return installed(name)
+        except PackageNotFoundError:
+            continue
+    return "not installed"
 
 
 @cache

@@ -121,7 +121,8 @@ def test_one_branch_has_no_receiver(tmp_path, capsys):
 
 def test_what_must_be_sent_beside_the_payload_is_counted(tmp_path, photographs, capsys):
     from export import Request, export
-    from profiling.measure import measure
+    from profiling.measure import Meter
+    from profiling.subjects import BundleEncoding
     from runtime.commands import main
 
     made = export(Request("spic_seg_s1_5", "onnx", size=65, output=tmp_path / "sender", weights="seeded"))
@@ -129,7 +130,9 @@ def test_what_must_be_sent_beside_the_payload_is_counted(tmp_path, photographs, 
     assert made.manifest.side_channel_bytes == beside and any(f"{beside:,} B" in note for note in made.notes)
     assert main(["encode", str(made.path), str(photographs[0]), "-o", str(tmp_path / "out"), "--threads", "1"]) == 0
     assert f"{beside:,} bytes beside it" in capsys.readouterr().out
-    record = measure(made.path, photographs[:1], 2, 1, None, "test")
+    meter = Meter(lambda: BundleEncoding(made.path, 1))
+    (payload,) = meter.turn([meter.decode(photographs[0])])
+    record = meter.record([meter.encoding.count(payload)], "test")
     sent = next((tmp_path / "out").glob("*.spl")).stat().st_size
     assert record.side_channel_bytes == beside and record.wire_bytes["mean"] == sent + beside
     assert record.bpp == pytest.approx(8 * (sent - 12 + beside) / 65**2)

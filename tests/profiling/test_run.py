@@ -176,3 +176,20 @@ def test_the_machine_says_which_version_measured(measured, monkeypatch, tmp_path
     source.commit.cache_clear()
     assert source.commit() == clean + "+"
     source.commit.cache_clear()
+
+
+def test_a_board_measures_and_reports_without_pytorch(make_bundle, photographs, tmp_path):
+    """Nor with anything else that only a workstation has: each of these modules fails to be imported."""
+    absent = tmp_path / "absent"
+    absent.mkdir()
+    for name in ("torch", "torchvision", "compressai", "encoders", "export", "matplotlib", "jinja2", "plumbum", "rich"):
+        (absent / f"{name}.py").write_text(f"raise ImportError('{name} is not for boards')")
+    bundle, output = make_bundle("ours_n0", "tflite", weights="seeded"), tmp_path / "results.jsonl"
+    measure = ["run", str(bundle), "--images", str(photographs[0]), "--runs", "2", "-o", str(output)]
+    for arguments in (measure, ["report", str(output)], ["compare", str(output), str(output)]):
+        command = [sys.executable, "-m", "profiling", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(absent)})
+        assert done.returncode == 0, done.stderr
+    page = [sys.executable, "-m", "profiling", "report", str(output), "--format", "html"]
+    done = subprocess.run(page, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(absent)})
+    assert done.returncode == 2 and "pip install 'splitport[report]'" in done.stderr
