@@ -6,7 +6,7 @@ DEMO := build/demo
 # A photograph that scikit-learn carries.
 PHOTO = $(shell $(PY) -c "import importlib.util, pathlib; print(pathlib.Path(importlib.util.find_spec('sklearn').origin).parent / 'datasets/images/flower.jpg')")
 
-.PHONY: setup demo demo-commands test check format bench clean
+.PHONY: setup demo demo-commands test test-aarch64 wheels check format bench clean
 
 setup: $(READY)
 
@@ -34,6 +34,14 @@ demo-commands:
 
 test: $(READY)
 	$(PY) -m pytest -q
+
+# On emulated boards; needs Debian's qemu-user-static. Timings there say nothing about a board.
+test-aarch64: $(READY)
+	$(PY) -m pytest -q -m emulated tests/aarch64
+
+# What devices and workstations install, in dist.
+wheels: $(READY)
+	$(PY) -m deploy.wheels
 
 check: $(READY)
 	.venv/bin/ruff check .

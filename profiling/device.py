@@ -6,18 +6,17 @@ import os
 import platform
 import resource
 import sys
-from pathlib import Path
 from typing import Any
 
-from profiling import sysfs
-from profiling.sysfs import text
+from runtime import board, sysfs
+from runtime.sysfs import text
 
 
 def facts(name: str) -> dict[str, Any]:
     """The name comes from the user; the rest from the machine, and is None where it does not tell."""
     return {
         "name": name,
-        "cpu": _cpu_model(),
+        "cpu": board.model() or platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
         "governor": text(sysfs.SYSTEM / "devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         "ram_mb": _ram_mb(),
@@ -37,14 +36,3 @@ def _ram_mb() -> int | None:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20
     except (ValueError, OSError):
         return None
-
-
-def _cpu_model() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text(errors="replace").splitlines():
-            if line.lower().startswith(("model name", "hardware")):
-                return line.partition(":")[2].strip()
-    # ARM's kernels name no model there; boards name themselves in the device tree.
-    board = text(Path("/proc/device-tree/model"))
-    return (board or "").rstrip("\0") or platform.processor() or platform.machine()

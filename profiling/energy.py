@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from time import perf_counter
 from typing import Any, Protocol
 
-from profiling import sysfs
-from profiling.sysfs import number, text
+from runtime import sysfs
+from runtime.sysfs import number, text
 
 #: Fewer readings than these are no average.
 _ENOUGH = 10

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from profiling.legacy import legacy_bytes
 from runtime.bundle import MANIFEST, Manifest
 from runtime.encoder import Encoder
-from runtime.engines import default_for, spec
+from runtime.engines import label
 from runtime.payload import HEADER_BYTES
 
 Pixels = npt.NDArray[np.uint8]
@@ -73,10 +73,9 @@ class BundleEncoding:
 
     def facts(self) -> dict[str, Any]:
         """See :class:`Encoding`."""
-        engine = spec(self._engine) if self._engine else default_for(self.manifest.target)
         return {
             **told(self.encoder.bundle.path, self.manifest),
-            "engine": engine.version or engine.name,
+            "engine": label(self._engine, self.manifest.target),
             "coder": self.encoder.coder,
             "threads": self._threads,
             "encoder_parameters": self.manifest.parameters,

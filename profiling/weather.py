@@ -11,8 +11,9 @@ from dataclasses import dataclass, fields
 from time import perf_counter
 from typing import Any
 
-from profiling import sysfs
-from profiling.sysfs import numbers, text
+from runtime import sysfs
+from runtime.board import limits
+from runtime.sysfs import numbers, text
 
 #: A run whose last quarter is slower than its first by this much was slowed down.
 _SLOWER = 1.15
@@ -20,8 +21,6 @@ _SLOWER = 1.15
 _CLOCK = 0.9
 #: Share of its time that a process may wait for a core, and a hypervisor may keep the cores, unmentioned.
 _WAIT = 0.05
-#: Bits that a Raspberry Pi's firmware sets while they hold.
-_FIRMWARE = ("under-voltage", "a capped clock", "throttling", "its soft temperature limit")
 
 
 def state() -> dict[str, Any]:
@@ -32,7 +31,7 @@ def state() -> dict[str, Any]:
         "celsius": max(degrees, default=None),
         "megahertz": max(clocks, default=0) / 1000 or None,
         "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
-        "limits": _limits(),
+        "limits": limits(),
     }
 
 
@@ -73,8 +72,8 @@ def doubts(seen: Counters, turns: Sequence[dict[str, Any]], total: Sequence[floa
         found.append(f"the hypervisor kept the cores for {seen.stolen_s:.1f} s of {seen.wall_s:.1f} s")
     if seen.throttled:
         found.append(f"it was throttled, {seen.throttled} times")
-    if limits := sorted({limit for turn in turns for limit in turn.get("limits") or ()}):
-        found.append(f"the firmware reported {' and '.join(limits)}")
+    if reported := sorted({limit for turn in turns for limit in turn.get("limits") or ()}):
+        found.append(f"the firmware reported {' and '.join(reported)}")
     return [*found, *_slowed(turns, total)]
 
 
@@ -112,10 +111,3 @@ def _quota() -> int:
         if name == "nr_throttled":
             return int(value)
     return 0
-
-
-def _limits() -> list[str] | None:
-    for file in (sysfs.SYSTEM / "devices/platform").glob("soc*/*firmware/get_throttled"):
-        bits = int(text(file) or "0", 16)
-        return [name for bit, name in enumerate(_FIRMWARE) if bits >> bit & 1]
-    return None

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -160,6 +161,8 @@ class Bundle:
     def open(cls, path: str | os.PathLike[str]) -> Bundle:
         """Read and verify; the first file that is missing or altered is named."""
         root = Path(path)
+        if root.is_symlink():  # an update may change where it leads before the last file has been read
+            root = root.resolve()
         if not (root / MANIFEST).is_file():
             raise BundleError(f"{root} is not a bundle: it has no {MANIFEST}; make one with python -m export")
         text = (root / MANIFEST).read_bytes()
@@ -181,6 +184,8 @@ class Bundle:
     @cached_property
     def tables(self) -> Tables:
         """The integer tables of this bundle."""
+        if sys.byteorder != "little":  # safetensors leaves its little-endian numbers as they are
+            raise BundleError("this machine is big-endian, where tables would be read with their bytes swapped")
         try:
             tables = Tables.from_arrays(load_tensors((self.path / TABLES).read_bytes()))
         except (TablesError, SafetensorError, OSError) as why:

@@ -25,7 +25,9 @@ def measured(host: Host, wanted: Sequence[Cargo], runs: int, held: Iterable[Reco
 
 
 def _ran_on(record: Record, engine: str) -> bool:
-    return record.engine.split()[0] in (engine, *engines.spec(engine).packages)
+    wanted, provider = engines.parse(engine)
+    said, _, where = record.engine.partition(", ")
+    return said.split()[0] in (wanted.name, *wanted.packages) and where == (provider or "")
 
 
 def missing(host: Host, wanted: Sequence[Cargo], runs: int, held: Iterable[Record]) -> list[Cargo]:

@@ -12,6 +12,8 @@ COMMANDS = {
     "encode": "pictures to payloads",
     "decode": "payloads to symbols or latents",
     "predict": "payloads to class names",
+    "stream": "frames from a camera, a folder, a video or MJPEG in, payloads out, for hours",
+    "update": "put another bundle in place of the one in use, if it works here",
     "selftest": "does this bundle work on this machine?",
     "inspect": "what is in this bundle or payload?",
     "doctor": "what is installed here, what is missing, what would be slow",

@@ -1,12 +1,14 @@
 """Inference engines, one file each, imported when asked for.
 
 An engine loads the graph of a bundle and maps one array to a few. Which engines can run which targets is the
-table below; the first engine that lists a target is its default.
+table below; the first engine that lists a target is its default. ``NAME:PROVIDER`` asks an engine to compute
+elsewhere than on the CPU.
 """
 
 from __future__ import annotations
 
 import importlib
+import platform
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -41,6 +43,8 @@ class EngineSpec:
     note: str = ""
     also: tuple[str, ...] = ()
     """Distributions that it cannot run without, although it does not ask for them."""
+    providers: tuple[str, ...] = ()
+    """What it can be asked to compute on, its default first; empty where there is no choice."""
 
     @property
     def install(self) -> str:
@@ -64,7 +68,14 @@ class EngineSpec:
 ENGINES = {
     spec.name: spec
     for spec in (
-        EngineSpec("onnxruntime", "runtime.engines.onnxruntime", ("onnx",), ("onnxruntime", "onnxruntime-gpu"), "onnx"),
+        EngineSpec(
+            "onnxruntime",
+            "runtime.engines.onnxruntime",
+            ("onnx",),
+            ("onnxruntime", "onnxruntime-gpu"),
+            "onnx",
+            providers=("cpu", "cuda", "tensorrt"),
+        ),
         EngineSpec("litert", "runtime.engines.litert", ("tflite",), ("ai-edge-litert", "tflite-runtime"), "litert"),
         EngineSpec("openvino", "runtime.engines.openvino", ("openvino", "onnx"), ("openvino",), "openvino"),
         EngineSpec(
@@ -81,10 +92,41 @@ ENGINES = {
 
 
 def spec(name: str) -> EngineSpec:
-    """Look an engine up by name."""
-    if name not in ENGINES:
-        raise UnknownName("engine", name, ENGINES)
-    return ENGINES[name]
+    """Look an engine up by name, whatever provider the name asks for."""
+    return parse(name)[0]
+
+
+def parse(name: str) -> tuple[EngineSpec, str | None]:
+    """Take ``NAME`` or ``NAME:PROVIDER`` apart; None for the provider that the engine has by default."""
+    bare, colon, provider = name.partition(":")
+    if bare not in ENGINES:
+        raise UnknownName("engine", bare, ENGINES)
+    engine = ENGINES[bare]
+    if not colon:
+        return engine, None
+    if not engine.providers:
+        raise UsageError(f"engine {bare} has no providers to choose from; write --engine {bare}")
+    if provider not in engine.providers:
+        raise UnknownName(f"provider of {bare}", provider, engine.providers)
+    return engine, provider if provider != engine.providers[0] else None
+
+
+def gpu_wheel() -> str:
+    """How to get ONNX Runtime with NVIDIA's providers in it."""
+    remove = "pip uninstall onnxruntime, which writes the same files, then "
+    if platform.machine() in ("x86_64", "AMD64"):
+        return f"{remove}pip install onnxruntime-gpu"
+    return (
+        f"PyPI has one for x86-64 only. On a Jetson with JetPack 6: {remove}pip install onnxruntime-gpu "
+        "--index-url https://pypi.jetson-ai-lab.io/jp6/cu126; for other systems see docs/jetson.md"
+    )
+
+
+def label(name: str | None, target: str) -> str:
+    """What a record says of the engine that runs a target: version, and the provider where it is not the CPU."""
+    engine, provider = parse(name) if name else (default_for(target), None)
+    said = engine.version or engine.name
+    return f"{said}, {provider}" if provider else said
 
 
 def default_for(target: str) -> EngineSpec:
@@ -97,7 +139,7 @@ def default_for(target: str) -> EngineSpec:
 
 def open_engine(name: str | None, target: str, graph: Path, threads: int | None) -> Engine:
     """Load a graph; ``threads`` None leaves the engine's own choice."""
-    engine = spec(name) if name else default_for(target)
+    engine, provider = parse(name) if name else (default_for(target), None)
     if target not in engine.targets:
         able = ", ".join(e.name for e in ENGINES.values() if target in e.targets)
         raise EngineError(f"engine {engine.name} cannot run {target} bundles; these can: {able}")
@@ -105,14 +147,16 @@ def open_engine(name: str | None, target: str, graph: Path, threads: int | None)
         raise UsageError(f"threads must be at least 1, not {threads}")
     try:
         with quiet():
-            opened: Engine = importlib.import_module(engine.module).open(graph, threads)
+            module, elsewhere = importlib.import_module(engine.module), {"provider": provider} if provider else {}
+            opened: Engine = module.open(graph, threads, **elsewhere)
     except ImportError as why:
         needs = f" ({engine.note})" if engine.note else ""
-        raise EngineError(f"engine {engine.name} is not installed{needs}: {engine.install} ({why})") from why
+        install = gpu_wheel() if provider else engine.install
+        raise EngineError(f"engine {engine.name} is not installed{needs}: {install} ({why})") from why
     except (RuntimeError, ValueError) as why:
         if isinstance(why, EngineError):
             raise
-        raise EngineError(f"engine {engine.name} cannot load {graph.name}: {str(why).splitlines()[0]}") from why
+        raise EngineError(f"engine {engine.name} cannot load {graph.name}: {_gist(why)}") from why
     return opened
 
 
@@ -121,5 +165,12 @@ def run(engine: Engine, array: npt.NDArray[Any]) -> Outputs:
     try:
         return engine.run(array)
     except Exception as why:  # each engine has exceptions of its own, without a common base
-        first = (str(why).strip().splitlines() or [type(why).__name__])[0]
-        raise EngineError(f"the graph cannot be run: {first}; python -m runtime selftest BUNDLE tells more") from why
+        raise EngineError(
+            f"the graph cannot be run: {_gist(why)}; python -m runtime selftest BUNDLE tells more"
+        ) from why
+
+
+def _gist(why: Exception) -> str:
+    """The line that says it; OpenVINO names places in its own sources first."""
+    lines = [line.strip() for line in str(why).splitlines() if line.strip()] or [type(why).__name__]
+    return next((line for line in lines if not line.startswith("Exception from ")), lines[0])

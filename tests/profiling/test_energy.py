@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from profiling import energy, sysfs
+from profiling import energy
+from runtime import sysfs
 
 
 @pytest.fixture

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from profiling import device, sysfs, weather
+from profiling import device, weather
 from profiling.weather import Counters
+from runtime import sysfs
 
 
 @pytest.fixture
