@@ -57,6 +57,8 @@ bench: $(READY)
 	$(PY) -W ignore -m benchmarks.coder
 	$(PY) -W ignore -m benchmarks.encode
 	$(PY) -W ignore -m benchmarks.cold
+	$(PY) -W ignore -m benchmarks.preprocess
+	$(PY) -W ignore -m benchmarks.instructions
 
 clean:
 	rm -rf build bundles dist *.egg-info

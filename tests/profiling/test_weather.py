@@ -27,6 +27,13 @@ def machine(tmp_path, monkeypatch):
     return put
 
 
+def test_the_peak_is_of_this_process_alone(machine):
+    machine("proc/self/status", "Name:\tpython\nVmPeak:\t  999999 kB\nVmHWM:\t   51200 kB\n")
+    assert device.peak_rss_mb() == 50.0
+    machine("proc/self/status", "Name:\tpython\n")
+    assert device.peak_rss_mb() > 10, "what else the system tells"
+
+
 def test_what_the_machine_does_not_tell_is_absent(machine):
     assert device.facts("x")["governor"] is None
     now = weather.state()
