@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,7 +16,7 @@ import pytest
 from PIL import Image
 
 from tests.aarch64 import board
-from tests.conftest import ROOT
+from tests.conftest import ROOT, SHARED
 
 _TABLE = pytest.StashKey[list[str]]()
 
@@ -90,7 +91,7 @@ def work(boards, make_bundle, photographs, tmp_path_factory) -> dict[tuple[str, 
     pool = ThreadPoolExecutor(os.cpu_count())
     made: dict[tuple[str, str], Future[Work]] = {}
     for task in TASKS:
-        pictures = _crops(photographs, folder / f"pictures-{task.pictures}", task.pictures)
+        pictures = _pictures(photographs, folder / f"pictures-{task.pictures}", task.pictures)
         bundle = make_bundle(task.model, task.target, task.precision)
         host = _run(Path(sys.executable), bundle, pictures, folder / "none", folder / "host" / task.name)
         made["host", task.name] = pool.submit(lambda done=host: done)
@@ -100,9 +101,15 @@ def work(boards, make_bundle, photographs, tmp_path_factory) -> dict[tuple[str, 
     return made
 
 
-def _crops(photographs: list[Path], folder: Path, count: int) -> Path:
-    """Real pictures of several sizes."""
-    folder.mkdir(exist_ok=True)
+def _pictures(photographs: list[Path], folder: Path, count: int) -> Path:
+    """Real ones: of ImageNet where they are at hand, otherwise parts of two photographs, of several sizes."""
+    if folder.exists():
+        return folder
+    folder.mkdir()
+    if SHARED.exists():
+        for picture in sorted((SHARED / "data/imagenet200").glob("*.jpg"))[:: 200 // count][:count]:
+            shutil.copy(picture, folder)
+        return folder
     for number in range(count):
         with Image.open(photographs[number % 2]) as photograph:
             side = 230 + 9 * number
