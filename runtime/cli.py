@@ -6,11 +6,12 @@ Exit codes: 0 done; 1 the work failed; 2 the request itself cannot be met.
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, TypeVar
@@ -40,6 +41,19 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Exit with 2."""
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+
+
+def dispatch(package: str, commands: Mapping[str, str], description: str, prog: str, argv: Sequence[str] | None) -> int:
+    """Run a command of a package that has a module for each, with ``add_arguments`` and ``run`` in it."""
+    parser = Parser(prog=prog, description=description)
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name, summary in commands.items():
+        module = importlib.import_module(f"{package}.{name}")
+        subparser = subparsers.add_parser(name, help=summary, description=f"{name}: {summary}")
+        common(subparser)
+        module.add_arguments(subparser)
+        subparser.set_defaults(command=module.run)
+    return run(parser, argv)
 
 
 def common(parser: argparse.ArgumentParser) -> None:

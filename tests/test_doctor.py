@@ -97,7 +97,7 @@ def test_jetson(machine):
     text = said(doctor.slow_board(seen))
     assert "hold the clock at 1190 of 1510 MHz" in text and "nvpmodel" in text and "a fan" in text
     missing = said(doctor.slow_software(seen, ["native"], ["onnxruntime"], ["cpu"]))
-    assert "ONNX Runtime without CUDA" in missing and "https://pypi.jetson-ai-lab.io/jp6/cu126" in missing
+    assert "ONNX Runtime without CUDA" in missing and "the Jetson AI Lab's package index for JetPack 6" in missing
     assert "CUDA" not in said(doctor.slow_software(seen, ["native"], ["onnxruntime"], ["cpu", "cuda"]))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import platform
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,15 +21,7 @@ COMMANDS = {
 
 def main(argv: Sequence[str] | None = None, prog: str = "python -m profiling") -> int:
     """Run one command line; returns the exit code."""
-    parser = cli.Parser(prog=prog, description="Measure encoders, print latency tables, draw plots.")
-    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    for name, summary in COMMANDS.items():
-        module = importlib.import_module(f"profiling.commands.{name}")
-        subparser = subparsers.add_parser(name, help=summary, description=f"{name}: {summary}")
-        cli.common(subparser)
-        module.add_arguments(subparser)
-        subparser.set_defaults(command=module.run)
-    return cli.run(parser, argv)
+    return cli.dispatch(__name__, COMMANDS, "Measure encoders, print latency tables, draw plots.", prog, argv)
 
 
 def add_measuring_arguments(parser: argparse.ArgumentParser) -> None:

@@ -117,8 +117,8 @@ def gpu_wheel() -> str:
     if platform.machine() in ("x86_64", "AMD64"):
         return f"{remove}pip install onnxruntime-gpu"
     return (
-        f"PyPI has one for x86-64 only. On a Jetson with JetPack 6: {remove}pip install onnxruntime-gpu "
-        "--index-url https://pypi.jetson-ai-lab.io/jp6/cu126; for other systems see docs/jetson.md"
+        f"PyPI has one for x86-64 only. On a Jetson with JetPack 6: {remove}install onnxruntime-gpu from the Jetson AI "
+        "Lab's package index for JetPack 6; for other systems see docs/jetson.md"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -26,7 +27,7 @@ class Frame:
     read_at: float
 
 
-class Source:
+class Source(ABC):
     """Where frames come from. One that is not live waits for its reader; a live one goes on regardless."""
 
     live = False
@@ -38,9 +39,9 @@ class Source:
     def __init__(self, name: str) -> None:
         self.name = name
 
+    @abstractmethod
     def shots(self) -> Iterator[Shot]:
         """All frames, in order; whatever is open is closed when the iterator is."""
-        raise NotImplementedError
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027, a source that waits for its reader has nothing to be woken from
         """Let ``shots`` end soon, asked from another thread."""

@@ -11,6 +11,21 @@ import pytest
 from profiling import records
 from profiling.commands import main
 from profiling.records import Failure, Record, Results
+from runtime import sysfs
+
+
+@pytest.fixture
+def machine(tmp_path, monkeypatch):
+    """Writes files of a made-up machine, below sys and proc."""
+    monkeypatch.setattr(sysfs, "SYSTEM", tmp_path / "sys")
+    monkeypatch.setattr(sysfs, "PROCESSES", tmp_path / "proc")
+
+    def put(name: str, content: str) -> None:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+
+    return put
 
 
 @pytest.fixture(scope="session")

@@ -7,20 +7,12 @@ import time
 import pytest
 
 from profiling import energy
-from runtime import sysfs
 
 
-@pytest.fixture
-def machine(tmp_path, monkeypatch):
-    monkeypatch.setattr(sysfs, "SYSTEM", tmp_path)
+@pytest.fixture(autouse=True)
+def own_commands(tmp_path, monkeypatch):
+    """Whatever this machine has beside Python is out of the way."""
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-
-    def put(name: str, content: str) -> None:
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content)
-
-    return put
 
 
 def test_no_sensor_no_figure(machine):
@@ -28,11 +20,11 @@ def test_no_sensor_no_figure(machine):
 
 
 def test_rapl_counts_microjoules_and_wraps(machine):
-    zone = "class/powercap/intel-rapl:0"
+    zone = "sys/class/powercap/intel-rapl:0"
     machine(f"{zone}/name", "package-0\n")
     machine(f"{zone}/max_energy_range_uj", "999999\n")
     machine(f"{zone}/energy_uj", "900000\n")
-    machine("class/powercap/intel-rapl:0:0/name", "core\n")
+    machine("sys/class/powercap/intel-rapl:0:0/name", "core\n")
     account = energy.find()()
     for after in ("950000\n", "150000\n"):  # 50 mJ, then 200 mJ across the end of the range
         with account.during():
@@ -42,8 +34,8 @@ def test_rapl_counts_microjoules_and_wraps(machine):
 
 
 def test_rapl_that_only_root_may_read_is_absent(machine):
-    machine("class/powercap/intel-rapl:0/name", "package-0\n")
-    machine("class/powercap/intel-rapl:0/max_energy_range_uj", "999999\n")
+    machine("sys/class/powercap/intel-rapl:0/name", "package-0\n")
+    machine("sys/class/powercap/intel-rapl:0/max_energy_range_uj", "999999\n")
     assert energy.find() is None
 
 
@@ -55,12 +47,12 @@ def test_rapl_that_only_root_may_read_is_absent(machine):
     ],
 )
 def test_jetson_rails(machine, labels, watts, name):
-    machine("class/hwmon/hwmon0/name", "pwmfan\n")
-    machine("class/hwmon/hwmon1/name", "ina3221\n")
+    machine("sys/class/hwmon/hwmon0/name", "pwmfan\n")
+    machine("sys/class/hwmon/hwmon1/name", "ina3221\n")
     for number, (label, milliamperes) in enumerate(zip(labels, (1000, 400, 700), strict=True), 1):
-        machine(f"class/hwmon/hwmon1/in{number}_label", label)
-        machine(f"class/hwmon/hwmon1/in{number}_input", "5000\n")
-        machine(f"class/hwmon/hwmon1/curr{number}_input", f"{milliamperes}\n")
+        machine(f"sys/class/hwmon/hwmon1/in{number}_label", label)
+        machine(f"sys/class/hwmon/hwmon1/in{number}_input", "5000\n")
+        machine(f"sys/class/hwmon/hwmon1/curr{number}_input", f"{milliamperes}\n")
     account = energy.find()()
     with account.during():
         time.sleep(0.3)
@@ -70,9 +62,9 @@ def test_jetson_rails(machine, labels, watts, name):
 
 
 def test_too_few_readings_are_no_average(machine):
-    machine("class/hwmon/hwmon1/name", "ina3221\n")
+    machine("sys/class/hwmon/hwmon1/name", "ina3221\n")
     for name, value in (("in1_label", "VDD_IN"), ("in1_input", "5000"), ("curr1_input", "1000")):
-        machine(f"class/hwmon/hwmon1/{name}", value)
+        machine(f"sys/class/hwmon/hwmon1/{name}", value)
     account = energy.find()()
     with account.during():
         pass

@@ -10,21 +10,6 @@ import pytest
 
 from profiling import device, weather
 from profiling.weather import Counters
-from runtime import sysfs
-
-
-@pytest.fixture
-def machine(tmp_path, monkeypatch):
-    """Writes files of a made-up machine."""
-    monkeypatch.setattr(sysfs, "SYSTEM", tmp_path / "sys")
-    monkeypatch.setattr(sysfs, "PROCESSES", tmp_path / "proc")
-
-    def put(name: str, content: str) -> None:
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(content)
-
-    return put
 
 
 def test_the_peak_is_of_this_process_alone(machine):

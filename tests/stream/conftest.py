@@ -14,12 +14,11 @@ import pytest
 from PIL import Image
 
 from runtime import Decoder, Encoder
-from runtime.commands import stream
+from runtime.commands import main, stream
 from runtime.preprocess import decode
 from runtime.stream import post
 from runtime.stream.feed import Feed, feed_for
 from runtime.stream.sources import mjpeg
-from tests.stream.program import main
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from runtime.commands import main
 from runtime.stream.figures import resident_mb
 from runtime.stream.frames import Shot, Source
 from runtime.stream.sources import SOURCES, SourceSpec
-from tests.stream.program import main
 
 #: Frame n shows view (n - 1) % VIEWS.
 VIEWS = 16

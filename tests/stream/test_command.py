@@ -61,7 +61,7 @@ def process(bundle):
     started = []
 
     def start(*arguments: object, **environment: str) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "tests.stream.program", "stream", bundle, "--threads", "1", *arguments]
+        command = [sys.executable, "-m", "runtime", "stream", bundle, "--threads", "1", *arguments]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         started.append(subprocess.Popen(list(map(str, command)), cwd=ROOT, env=os.environ | environment, **pipes))
         return started[-1]

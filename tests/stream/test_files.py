@@ -197,7 +197,7 @@ def test_video_that_is_none(bundle, tmp_path, library):
     (tmp_path / "drive.mp4").write_text("no video")
     program = (
         f"import sys; sys.modules[{'av' if library == 'cv2' else 'cv2'!r}] = None\n"
-        "from tests.stream.program import main; sys.exit(main(sys.argv[1:]))"
+        "from runtime.commands import main; sys.exit(main(sys.argv[1:]))"
     )
     arguments = ["stream", bundle, "--source", tmp_path / "drive.mp4", "-o", tmp_path / "out"]
     done = subprocess.run([sys.executable, "-c", program, *arguments], cwd=ROOT, capture_output=True, text=True)
